@@ -1,0 +1,1 @@
+"""The domain: what is asked, what is kept, what is said. Imports neither torch nor Textual."""

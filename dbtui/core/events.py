@@ -1,0 +1,127 @@
+"""The vocabulary of a run's journal: flat events, one page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time as clock
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+VERSION = 1
+"""Of the events; readers skip kinds and fields they do not know."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened at ``time`` (seconds since the epoch)."""
+
+    kind: ClassVar[str]
+    time: float = field(default_factory=clock.time)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Started(Event):
+    """A trainer took up the run; steps after ``resumed_from`` in the journal's past are void."""
+
+    kind: ClassVar[str] = "started"
+    pid: int
+    steps: int
+    resumed_from: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Phase(Event):
+    """Work before, between or after the steps; ``done`` of ``total`` units (0: not countable)."""
+
+    kind: ClassVar[str] = "phase"
+    name: str
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step(Event):
+    """One optimizer step. ``seconds`` it took; ``memory`` is the peak in bytes so far."""
+
+    kind: ClassVar[str] = "step"
+    step: int
+    loss: float
+    instance_loss: float
+    prior_loss: float | None = None
+    learning_rate: float
+    grad_norm: float
+    seconds: float
+    epoch: float
+    memory: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample(Event):
+    """A grid made from the weights after ``step``; ``path`` is relative to the run folder."""
+
+    kind: ClassVar[str] = "sample"
+    step: int
+    path: str
+    prompts: list[str]
+    seeds: list[int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint(Event):
+    """A verified checkpoint; ``path`` is relative to the run folder, ``size`` in bytes."""
+
+    kind: ClassVar[str] = "checkpoint"
+    step: int
+    path: str
+    size: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Log(Event):
+    """A sentence for the person; ``level`` is info or warning."""
+
+    kind: ClassVar[str] = "log"
+    message: str
+    level: str = "info"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ended(Event):
+    """The last event of a trainer; ``reason`` is done, stopped or failed."""
+
+    kind: ClassVar[str] = "ended"
+    reason: str
+    step: int
+    message: str = ""
+    hint: str = ""
+    concept: str = ""
+
+
+KINDS: dict[str, type[Event]] = {
+    kind.kind: kind for kind in (Started, Phase, Step, Sample, Checkpoint, Log, Ended)
+}
+
+
+def encode(event: Event) -> str:
+    """One line of JSON, without the line's end. Numbers that are not finite become null."""
+    values = {"kind": event.kind, "version": VERSION, **dataclasses.asdict(event)}
+    finite = {k: None if isinstance(v, float) and (v != v or abs(v) == float("inf")) else v for k, v in values.items()}
+    return json.dumps(finite, ensure_ascii=False, allow_nan=False)
+
+
+def decode(line: str | bytes) -> Event | None:
+    """The event on a line; None for a kind from a later version. Raises ValueError."""
+    values: Any = json.loads(line)
+    if not isinstance(values, dict):
+        raise ValueError("an event is a JSON object")
+    kind = KINDS.get(values.get("kind", ""))
+    if kind is None:
+        return None
+    known = {f.name for f in dataclasses.fields(kind)}
+    try:
+        return kind(**{k: v for k, v in values.items() if k in known})
+    except TypeError as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,135 @@
+"""The library of concepts: what was taught, kept for good."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tomllib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from dbtui.core import paths
+from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core.fields import nearest
+from dbtui.core.names import check_name
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concept:
+    """A taught concept. ``trained`` maps a component (``unet``) to the hash of its weights file."""
+
+    name: str
+    prompt: str = ""
+    class_prompt: str = ""
+    base: str = ""
+    base_fingerprint: str = ""
+    family: str = ""
+    resolution: int = 0
+    steps: int = 0
+    learning_rate: float = 0.0
+    seed: int = 0
+    run: str = ""
+    created: float = 0.0
+    trained: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+    """Why the entry cannot be used; empty for a sound one."""
+
+    @property
+    def path(self) -> Path:
+        return paths.concepts_dir() / self.name
+
+    @property
+    def preview(self) -> Path | None:
+        """The newest grid made while it was taught."""
+        grids = sorted((self.path / "preview").glob("*.png"))
+        return grids[-1] if grids else None
+
+    def weights(self, component: str) -> Path:
+        """The trained weights of ``unet`` or ``text_encoder``."""
+        return self.path / component / "weights.safetensors"
+
+    def size(self) -> int:
+        """Bytes on disk."""
+        return paths.folder_size(self.path)
+
+    def to_toml(self) -> str:
+        """The content of ``concept.toml``; the name is the folder's and not kept twice."""
+        values = {k: v for k, v in asdict(self).items() if k not in ("name", "problem")}
+        return tomli_w.dumps({"version": VERSION, **values})
+
+
+def concepts() -> list[Concept]:
+    """All concepts by name; a damaged entry is there with its problem and hides no other."""
+    folder = paths.concepts_dir()
+    if not folder.is_dir():
+        return []
+    return [read_concept(p) for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+
+
+def read_concept(folder: Path) -> Concept:
+    """The concept in ``folder``; never raises for what is in the file."""
+    try:
+        values: dict[str, Any] = tomllib.loads((folder / "concept.toml").read_text(encoding="utf-8"))
+        if values.pop("version", None) != VERSION:
+            return Concept(name=folder.name, problem="made by another version of this program")
+        concept = Concept(name=folder.name, **values)
+    except (OSError, ValueError, TypeError) as error:
+        return Concept(name=folder.name, problem=f"concept.toml: {printable(error)}")
+    missing = [part for part in concept.trained if not concept.weights(part).is_file()]
+    if missing or not concept.trained:
+        return Concept(name=folder.name, problem=f"weights are missing: {', '.join(missing) or 'all'}")
+    return concept
+
+
+def exists(name: str) -> bool:
+    """Whether the library has an entry ``name``, sound or not."""
+    return (paths.concepts_dir() / name).exists()
+
+
+def find_concept(name: str) -> Concept:
+    """The concept called ``name``. Raises UsageError with the nearest name, DbtuiError if it is damaged."""
+    known = [c.name for c in concepts()]
+    try:
+        wanted = name if name in known else check_name(name)
+    except UsageError:
+        wanted = ""
+    if wanted not in known:
+        near = nearest(name, known)
+        hint = f"Did you mean {near!r}?" if near else "See `dbtui ls`." if known else "Teach one: `dbtui demo`."
+        raise UsageError(f"There is no concept {printable(name)!r}", "The library has no entry of that name.", hint)
+    return read_concept(paths.concepts_dir() / wanted)
+
+
+def find_sound_concept(name: str) -> Concept:
+    """As find_concept, for use. Raises DbtuiError if the entry is damaged."""
+    concept = find_concept(name)
+    if concept.problem:
+        raise DbtuiError(
+            f"The concept {concept.name!r} is damaged",
+            f"{concept.problem}. Its files were left as they are, in {concept.path}.",
+            f"Remove it with `dbtui rm {concept.name}`, and teach it again.",
+        )
+    return concept
+
+
+def rename_concept(name: str, new: str) -> Concept:
+    """Give a concept another name. Raises UsageError if that is taken or cannot be a name."""
+    concept, new = find_concept(name), check_name(new)
+    if exists(new):
+        raise UsageError(f"The name {new!r} is taken", "Nothing was changed.", "Choose another, or remove that concept.")
+    os.rename(concept.path, paths.concepts_dir() / new)
+    return read_concept(paths.concepts_dir() / new)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a concept's or run's folder: it leaves the library first, whole, then goes."""
+    if folder.parent not in (paths.concepts_dir(), paths.runs_dir()):
+        raise ValueError(f"{folder} is not in the library")
+    doomed = folder.with_name(f".{folder.name}.removed-{os.getpid()}")
+    os.rename(folder, doomed)
+    shutil.rmtree(doomed)

@@ -1,0 +1,122 @@
+"""Named sets of parameters, each with the reason to choose it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dbtui.core.config import Config
+from dbtui.core.errors import UsageError, printable
+from dbtui.core.fields import Value, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A partial config: what differs from the table's defaults."""
+
+    name: str
+    summary: str
+    values: dict[str, Value]
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "balanced",
+            "500 steps of 2 photos, in the fastest way that fits the machine. The default.",
+            {},
+        ),
+        Preset(
+            "tutorial",
+            "The settings of the well-known DreamBooth tutorial, for 16 GB of GPU memory; slow and exact.",
+            {
+                "data.resolution": 512,
+                "data.center_crop": True,
+                "training.learning_rate": 5e-6,
+                "training.steps": 500,
+                "training.batch_size": 1,
+                "training.accumulation": 2,
+                "training.max_grad_norm": 1.0,
+                "training.precision": "no",
+                "training.gradient_checkpointing": True,
+                "training.optimizer": "adamw8bit",
+                "training.seed": 34354,
+                "prior.enabled": False,
+                "prior.weight": 0.5,
+                "prior.batch_size": 2,
+                "prior.guidance": 7.5,
+                "sampling.guidance": 7.5,
+                "sampling.steps": 75,
+            },
+        ),
+        Preset(
+            "low-vram",
+            "The same learning in the least GPU memory: 16 bit, 8-bit Adam, one photo at a time.",
+            {
+                "training.batch_size": 1,
+                "training.accumulation": 2,
+                "training.precision": "fp16",
+                "training.gradient_checkpointing": True,
+                "training.optimizer": "adamw8bit",
+                "prior.batch_size": 1,
+                "sampling.count": 2,
+            },
+        ),
+        Preset(
+            "mini",
+            "For the embedded model: minutes on two CPU cores.",
+            {
+                "model.base": "mini",
+                "data.resolution": 128,
+                "training.steps": 200,
+                "training.batch_size": 2,
+                "training.learning_rate": 5e-5,
+                "training.precision": "no",
+                "training.optimizer": "adamw",
+                "training.gradient_checkpointing": False,
+                "training.checkpoint_every": 100,
+                "prior.class_images": 16,
+                "prior.steps": 20,
+                "sampling.every": 100,
+                "sampling.steps": 20,
+            },
+        ),
+    )
+}
+
+DEFAULT = "balanced"
+
+
+def find_preset(name: str) -> Preset:
+    """The preset called ``name``. Raises UsageError with the nearest name."""
+    if name in PRESETS:
+        return PRESETS[name]
+    near = nearest(name, PRESETS)
+    hint = f"Did you mean {near!r}?" if near else "\n".join(f"{p.name}: {p.summary}" for p in PRESETS.values())
+    raise UsageError(f"There is no preset {printable(name)!r}", f"The presets are {', '.join(PRESETS)}.", hint)
+
+
+def preset_config(name: str) -> Config:
+    """The defaults with the preset's values."""
+    return Config().replace(find_preset(name).values)
+
+
+def preset_for(model: str) -> str:
+    """The preset that suits a model when none was asked for."""
+    return "mini" if model == "mini" else DEFAULT
+
+
+def assemble(preset: str, file: Path | None, changes: Mapping[str, Value]) -> Config:
+    """The preset's config, then what the file says, then ``changes``; the later wins.
+
+    With no preset named, the one that suits the model. Raises UsageError.
+    """
+    if not preset:
+        model = changes.get("model.base") or (Config.read(file).model.base if file else Config().model.base)
+        preset = preset_for(str(model))
+    config = preset_config(preset)
+    if file is not None:
+        config = Config.read(file, onto=config)
+    return config.replace(changes)

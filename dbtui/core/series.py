@@ -1,0 +1,50 @@
+"""A run's loss as people can read it: smoothed, and free of steps that a resume took back."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from dbtui.core.events import Event, Started, Step
+
+SMOOTHING = 0.97
+"""Share of the average that each step keeps: about the last 30 steps count."""
+
+RECENT = 20
+"""Steps whose mean time tells the pace."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a training stands, made from its events one by one."""
+
+    steps: int = 0
+    last: Step | None = None
+    _sum: float = 0.0
+    _weight: float = 0.0
+    _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+
+    def add(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.steps, self._sum, self._weight = event.steps, 0.0, 0.0
+            self._seconds.clear()
+        elif isinstance(event, Step):
+            self.last = event
+            self._sum = SMOOTHING * self._sum + (1 - SMOOTHING) * event.loss
+            self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
+            self._seconds.append(event.seconds)
+
+    @property
+    def loss(self) -> float:
+        """The moving average of the loss, without the pull of its start towards zero."""
+        return self._sum / self._weight if self._weight else 0.0
+
+    @property
+    def pace(self) -> float:
+        """Seconds for a step; 0 before the first."""
+        return sum(self._seconds) / len(self._seconds) if self._seconds else 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds until the last step at this pace."""
+        return self.pace * (self.steps - self.last.step) if self.last else 0.0

@@ -1,0 +1,1 @@
+"""Everything that imports torch: models, data, the loop, checkpoints, the sampler."""

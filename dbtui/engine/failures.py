@@ -1,0 +1,28 @@
+"""Words for failures that nobody planned for."""
+
+from __future__ import annotations
+
+import torch
+
+from dbtui.core.units import format_bytes
+
+LESS_MEMORY = (
+    "Nothing saved is lost. To need less: --preset low-vram, or training.gradient_checkpointing=true, "
+    "training.optimizer=adamw8bit, training.batch_size=1, a smaller data.resolution."
+)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the machine or its GPU had no more memory to give."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def explain(error: Exception) -> tuple[str, str]:
+    """Message and hint for a person."""
+    if not out_of_memory(error):
+        return f"{type(error).__name__}: {error}", "This should not happen; the log has the details."
+    needed = ""
+    if torch.cuda.is_available():
+        _, total = torch.cuda.mem_get_info()
+        needed = f" It had taken {format_bytes(torch.cuda.max_memory_allocated())} of {format_bytes(total)}."
+    return f"Out of memory.{needed}", LESS_MEMORY

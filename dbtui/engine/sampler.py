@@ -1,0 +1,177 @@
+"""Prompts become pictures: a seed for each, in batches that fit memory, cancelled between steps."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerAncestralDiscreteScheduler,
+    EulerDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UniPCMultistepScheduler,
+)
+from PIL import Image
+
+from dbtui.engine.models import Models
+
+SCHEDULERS: dict[str, tuple[type, dict[str, Any]]] = {
+    "dpm++2m-karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "unipc": (UniPCMultistepScheduler, {}),
+    "euler": (EulerDiscreteScheduler, {}),
+    "euler-a": (EulerAncestralDiscreteScheduler, {}),
+    "ddim": (DDIMScheduler, {}),
+    "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
+}
+
+LARGEST_BATCH = {"cpu": 4, "mps": 4, "cuda": 16}
+
+
+class Cancelled(Exception):
+    """The person asked for something else; raised between two denoising steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One picture to make."""
+
+    prompt: str
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """How pictures are made; ``batch_size`` 0 is as many at a time as memory holds."""
+
+    resolution: int
+    negative: str = ""
+    steps: int = 25
+    guidance: float = 7.5
+    scheduler: str = "dpm++2m-karras"
+    batch_size: int = 0
+
+
+@dataclass(slots=True)
+class Safety:
+    """The model's own safety checker, if it ships one and it is wanted."""
+
+    checker: Any = None
+    processor: Any = None
+    flagged: list[int] = field(default_factory=list)
+    """Indices of pictures that were blacked out."""
+
+
+def batch_size(models: Models, settings: Settings) -> int:
+    """Pictures drawn at a time, if memory holds them."""
+    return settings.batch_size or LARGEST_BATCH[models.unet.device.type]
+
+
+Progress = Callable[[int, int], None]
+"""Called with (denoising steps done, all steps of all pictures); may raise Cancelled."""
+
+
+@torch.no_grad()
+def draw(
+    models: Models,
+    drawings: Sequence[Drawing],
+    settings: Settings,
+    progress: Progress = lambda done, total: None,
+    safety: Safety | None = None,
+) -> Iterator[Image.Image]:
+    """Yield the pictures in order. The noise of each depends on its seed alone, whatever the batch.
+
+    Raises Cancelled from ``progress``; on a GPU without enough memory for a batch the batch is
+    halved, and only a single picture that does not fit raises torch.OutOfMemoryError.
+    """
+    pipe = _pipeline(models, settings, safety)
+    size = batch_size(models, settings)
+    done = 0
+    while done < len(drawings):
+        batch = drawings[done : done + size]
+        try:
+            images, flagged = _draw_batch(pipe, batch, settings, done, len(drawings), progress)
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = max(1, len(batch) // 2)
+            torch.cuda.empty_cache()
+            continue
+        if safety is not None:
+            safety.flagged += [done + i for i, bad in enumerate(flagged) if bad]
+        yield from images
+        done += len(batch)
+
+
+def _pipeline(models: Models, settings: Settings, safety: Safety | None) -> StableDiffusionPipeline:
+    base = PNDMScheduler.from_pretrained(models.base.path, subfolder="scheduler")
+    scheduler, options = SCHEDULERS[settings.scheduler]
+    pipe = StableDiffusionPipeline(
+        vae=models.vae,
+        text_encoder=models.text_encoder,
+        tokenizer=models.tokenizer,
+        unet=models.unet,
+        scheduler=scheduler.from_config(base.config, **options),
+        safety_checker=safety.checker if safety else None,
+        feature_extractor=safety.processor if safety else None,
+        requires_safety_checker=False,
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _draw_batch(
+    pipe: StableDiffusionPipeline,
+    batch: Sequence[Drawing],
+    settings: Settings,
+    before: int,
+    count: int,
+    progress: Progress,
+) -> tuple[list[Image.Image], Sequence[bool]]:
+    def on_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        per_picture = len(pipe.scheduler.timesteps)
+        progress(before * per_picture + len(batch) * (step + 1), count * per_picture)
+        return tensors
+
+    result = pipe(
+        [d.prompt for d in batch],
+        negative_prompt=[settings.negative] * len(batch),
+        num_inference_steps=settings.steps,
+        guidance_scale=settings.guidance,
+        width=settings.resolution,
+        height=settings.resolution,
+        generator=[torch.Generator().manual_seed(d.seed) for d in batch],
+        callback_on_step_end=on_step,
+    )
+    return result.images, result.nsfw_content_detected or [False] * len(batch)
+
+
+def load_safety(models: Models) -> Safety:
+    """The safety checker in the model's folder. Raises OSError if its files are not there."""
+    from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+    from transformers import CLIPImageProcessor
+
+    folder = models.base.path
+    checker = StableDiffusionSafetyChecker.from_pretrained(
+        folder, subfolder="safety_checker", use_safetensors=True, local_files_only=True, dtype=models.unet.dtype
+    )
+    processor = CLIPImageProcessor.from_pretrained(folder, subfolder="feature_extractor", local_files_only=True)
+    return Safety(checker.to(models.unet.device), processor)
+
+
+@contextlib.contextmanager
+def drawing_mode(*modules: torch.nn.Module) -> Iterator[None]:
+    """Modules as they are for drawing, and as they were afterwards."""
+    before = [module.training for module in modules]
+    for module in modules:
+        module.eval()
+    try:
+        yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.train(training)

@@ -1,0 +1,1 @@
+"""Processes: start the trainer and the sampler, follow them, stop them. Imports neither torch nor Textual."""

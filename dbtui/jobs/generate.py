@@ -1,0 +1,113 @@
+"""A sampler process that stays warm between prompts: JSON lines in, JSON lines out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from dbtui.core.errors import DbtuiError, printable
+from dbtui.jobs.launch import engine_command, engine_environment
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """Pictures to make from the concept ``concept`` or the base model ``base``; a seed for each."""
+
+    prompt: str
+    seeds: list[int]
+    columns: int
+    out: str
+    concept: str = ""
+    base: str = ""
+    negative: str = ""
+    steps: int = 25
+    guidance: float = 7.5
+    scheduler: str = "dpm++2m-karras"
+    resolution: int = 0
+    safety: bool = False
+
+
+class Sampler:
+    """The process. Started by the first request; ended by ``close`` or with this process."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        self._log = log
+        self._process: subprocess.Popen[str] | None = None
+        self._number = 0
+
+    def __enter__(self) -> Sampler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, request: Request) -> Iterator[dict[str, Any]]:
+        """The sampler's messages on ``request``, up to and with ``done`` or ``cancelled``.
+
+        Raises DbtuiError for what it reports as failed, or if it dies.
+        """
+        process = self._start()
+        self._number += 1
+        self._send({"id": self._number, **asdict(request)})
+        assert process.stdout is not None
+        for line in process.stdout:
+            message = json.loads(line)
+            if message.get("id") != self._number:
+                continue
+            if message["kind"] == "failed":
+                raise DbtuiError(message["title"], message["message"], message["hint"])
+            yield message
+            if message["kind"] in ("done", "cancelled"):
+                return
+        code = process.wait()
+        self._process = None
+        raise DbtuiError(
+            "The sampler died",
+            f"It ended with code {code}. Pictures that were finished are in {printable(request.out)}.",
+            "Try again; if it was out of memory, ask for fewer pictures.",
+        )
+
+    def cancel(self) -> None:
+        """End the request in hand at its next denoising step; safe from another thread or a signal handler."""
+        self._send({"cancel": self._number})
+
+    def close(self) -> None:
+        """End the process; what it is drawing is given up."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError):
+            assert process.stdin is not None
+            process.stdin.close()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _start(self) -> subprocess.Popen[str]:
+        if self._process is None or self._process.poll() is not None:
+            errors: IO[bytes] | int = open(self._log, "ab") if self._log else subprocess.DEVNULL
+            self._process = subprocess.Popen(
+                engine_command("sample"),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+                env=engine_environment(),
+            )
+            if not isinstance(errors, int):
+                errors.close()
+        return self._process
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.write(json.dumps(message) + "\n")
+                self._process.stdin.flush()

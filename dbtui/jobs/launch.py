@@ -1,0 +1,66 @@
+"""Start a trainer that outlives its starter: its own session, no terminal, output to a file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.run import Run
+
+PATIENCE = 30.0
+"""Seconds in which a new trainer must have claimed its run; it takes a fraction of one."""
+
+
+def launch(run: Run) -> int:
+    """Start the trainer of ``run`` and return its process number once it has claimed the run.
+
+    Raises DbtuiError if the run has a trainer already, or if the new one does not come up.
+    """
+    if run.trainer() is not None:
+        raise DbtuiError("The run has a trainer", f"{run.id} is being trained.", f"Watch it with `dbtui follow {run.id}`.")
+    for request in (run.path / "control").glob("*.json"):
+        request.unlink()  # wishes to a trainer that is gone
+    with open(run.log, "ab") as log:
+        process = subprocess.Popen(
+            engine_command("train", str(run.path)),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=run.path,
+            start_new_session=True,
+            env=engine_environment(),
+        )
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        trainer = run.trainer()
+        if trainer is not None and trainer[0] == process.pid:
+            return process.pid
+        if process.poll() is not None:
+            if run.state().over and run.state().name not in ("new", "lost"):
+                return process.pid
+            break
+        time.sleep(0.02)
+    raise DbtuiError(
+        "The trainer did not start",
+        f"{_last_line(run) or 'It said nothing'}. The run's folder was kept: {printable(run.path)}.",
+        f"Try `dbtui resume {run.id}`; {printable(run.log)} has the details.",
+    )
+
+
+def engine_command(*arguments: str) -> list[str]:
+    """The engine as a command. ``-P``: nothing is imported from the folder it happens to run in."""
+    return [sys.executable, "-P", "-m", "dbtui.engine", *arguments]
+
+
+def engine_environment() -> dict[str, str]:
+    """This process's environment, with Python's output unbuffered, so that the log is never behind."""
+    return {**os.environ, "PYTHONUNBUFFERED": "1"}
+
+
+def _last_line(run: Run) -> str:
+    text = run.log.read_text(encoding="utf-8", errors="replace") if run.log.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return printable(lines[-1]) if lines else ""
