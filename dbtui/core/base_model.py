@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from dbtui.core import paths
 from dbtui.core.config import DEFAULT_MODEL
 from dbtui.core.errors import DbtuiError, UsageError, printable
-from dbtui.core.weights import BYTES, remembered_sha256, read_header
+from dbtui.core.weights import BYTES, read_header, remembered_sha256
 
 MINI = "mini"
 
@@ -85,10 +86,10 @@ def find_model(name: str) -> BaseModel:
     """
     if name == MINI:
         return _read(name, paths.mini_dir() / "model")
-    folder = Path(name).expanduser()
-    if folder.is_dir():
+    folder = Path(os.path.expanduser(name))
+    if name and os.path.isdir(folder):
         return _read(name, folder.resolve())
-    if folder.is_file():
+    if os.path.isfile(folder):
         raise UsageError(
             f"{printable(name)} is a single file",
             "This version reads models as folders in diffusers layout.",
@@ -127,7 +128,7 @@ def _read(name: str, folder: Path) -> BaseModel:
     weights = {}
     for part, (library, classes, stem) in COMPONENTS.items():
         entry = index.get(part)
-        if not isinstance(entry, list) or len(entry) != 2 or entry[0] != library or entry[1] not in classes:
+        if not isinstance(entry, list) or len(entry) != 2 or entry[0] != library or str(entry[1]) not in classes:
             raise DbtuiError(
                 "This model is not supported",
                 f"Its {part} is {printable(entry)}, and code that comes with a model is never run.",
@@ -157,7 +158,7 @@ def _read(name: str, folder: Path) -> BaseModel:
         multiple=multiple,
         weights=weights,
         parameters={part: _count(file) for part, file in weights.items()},
-        has_safety_checker=isinstance(index.get("safety_checker"), list) and index["safety_checker"][0] is not None,
+        has_safety_checker=isinstance(index.get("safety_checker"), list) and any(index["safety_checker"]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,13 +78,16 @@ def writing(folder: Path, step: int) -> Iterator[Path]:
     checked. Raises OSError if it could not be written; earlier checkpoints are untouched.
     """
     destination = folder / f"step-{step:06}"
-    if destination.exists():
-        shutil.rmtree(destination)
+    old = folder / f".{destination.name}.old.partial"
     with paths.whole_folder(destination) as partial:
         yield partial
         files = {p.name: {"size": p.stat().st_size, "sha256": sha256(p)} for p in sorted(partial.iterdir())}
         manifest = {"version": 1, "step": step, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        if destination.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.rename(destination, old)
+    shutil.rmtree(old, ignore_errors=True)
     written = Checkpoint(destination)
     problem = written.problem(deep=False)
     if problem:
@@ -103,7 +107,7 @@ def prune(folder: Path, keep: int) -> None:
 def keep_weights_only(folder: Path) -> None:
     """Drop from finished runs what only a resume needs: two thirds of the disk space."""
     for checkpoint in checkpoints(folder):
-        if not checkpoint.resumable:
+        if not checkpoint.resumable or checkpoint.problem(deep=False):
             continue
         manifest = json.loads((checkpoint.path / MANIFEST).read_text(encoding="utf-8"))
         manifest["files"].pop(STATE, None)

@@ -109,6 +109,10 @@ class TrainingConfig:
         1, "Accumulation", "Batches added up to one optimizer step: a larger batch in the same memory.",
         low=1, high=256, advanced=True,
     )  # fmt: skip
+    layers: str = setting(
+        "all", "Layers", "What of the UNet learns: all of it, or only its attention blocks, which keep the class apart.",
+        choices=("all", "attention"), advanced=True,
+    )  # fmt: skip
     text_encoder: bool = setting(
         False, "Train text encoder", "Also teach the part that reads the prompt. Better likeness, more memory."
     )

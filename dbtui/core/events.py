@@ -114,14 +114,32 @@ def encode(event: Event) -> str:
 
 def decode(line: str | bytes) -> Event | None:
     """The event on a line; None for a kind from a later version. Raises ValueError."""
-    values: Any = json.loads(line)
-    if not isinstance(values, dict):
-        raise ValueError("an event is a JSON object")
-    kind = KINDS.get(values.get("kind", ""))
+    try:
+        values: Any = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(values, dict) or not isinstance(values.get("kind"), str):
+        raise ValueError("an event is a JSON object with a kind")
+    kind = KINDS.get(values["kind"])
     if kind is None:
         return None
-    known = {f.name for f in dataclasses.fields(kind)}
+    known = {f.name: str(f.type) for f in dataclasses.fields(kind)}
     try:
-        return kind(**{k: v for k, v in values.items() if k in known})
+        return kind(**{k: _value(v, known[k]) for k, v in values.items() if k in known})
     except TypeError as error:
         raise ValueError(str(error)) from error
+
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "float | None": (int, float, type(None)),
+    "str": (str,), "list[str]": (list,), "list[int]": (list,),
+}  # fmt: skip
+
+
+def _value(value: Any, declared: str) -> Any:
+    """``value`` of an event's field; a number that was not finite is NaN again. Raises TypeError."""
+    if value is None and declared == "float":
+        return float("nan")
+    if isinstance(value, bool) or not isinstance(value, TYPES[declared]):
+        raise TypeError(f"{value!r} is not {declared}")
+    return value

@@ -52,9 +52,9 @@ class Field:
         elif self.kind is str:
             words = "text"
         elif self.high is not None:
-            words = f"{'above ' if self.least_open else ''}{self.low:g} to {self.high:g}"
+            words = f"{'above ' if self.least_open else ''}{_number(self.low or 0)} to {_number(self.high)}"
         else:
-            words = f"{'above' if self.least_open else 'at least'} {self.low:g}"
+            words = f"{'above' if self.least_open else 'at least'} {_number(self.low or 0)}"
         return f"{words}, or {AUTO}" if self.auto else words
 
     def parse(self, text: str) -> Value:
@@ -83,7 +83,7 @@ class Field:
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if self.kind is list and isinstance(value, (list, tuple)):
-            if not all(isinstance(part, str) for part in value):
+            if not all(isinstance(part, str) and _is_text(part) for part in value):
                 raise self.refuse(value)
             return list(value)
         if type(value) is not self.kind:
@@ -94,6 +94,8 @@ class Field:
             too_low = self.low is not None and (value <= self.low if self.least_open else value < self.low)
             if not math.isfinite(value) or too_low or (self.high is not None and value > self.high):
                 raise self.refuse(value)
+        if self.kind is str and not _is_text(value):
+            raise self.refuse(value)
         if self.kind is str and len(value) > 10_000:
             raise self.refuse(value[:40] + "...")
         return value
@@ -109,7 +111,14 @@ class Field:
             return "true" if value else "false"
         if isinstance(value, list):
             return " | ".join(value)
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        if isinstance(value, float) and float(f"{value:g}") == value:
+            return f"{value:g}"
+        return str(value)
+
+
+def _is_text(value: str) -> bool:
+    """False for a path with bytes that are not UTF-8, which TOML cannot hold."""
+    return not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def setting(
@@ -127,12 +136,19 @@ def setting(
     return field(default=default, metadata={"setting": {**spec, "default": default}})
 
 
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that ``word`` most likely meant, or ``""``."""
+    """The known word that ``word`` most likely meant, or ``""``; a field may come without its section."""
     known = list(known)
-    by_last = {k.rsplit(".", 1)[-1]: k for k in reversed(known)}
-    match = difflib.get_close_matches(word, known, 1, 0.6)
-    if match:
-        return match[0]
+    if "." in word or not any("." in k for k in known):
+        match = difflib.get_close_matches(word, known, 1, 0.6)
+        if match:
+            return match[0]
+    # Where sections share a field's name, how the training goes is what is asked for most.
+    preferred = sorted(known, key=lambda k: not k.startswith("training."))
+    by_last = {k.rsplit(".", 1)[-1]: k for k in reversed(preferred)}
     match = difflib.get_close_matches(word.rsplit(".", 1)[-1], by_last, 1, 0.6)
     return by_last[match[0]] if match else ""

@@ -18,7 +18,8 @@ class JournalWriter:
             self._file.write(b"\n")
 
     def write(self, event: Event) -> None:
-        self._file.write(encode(event).encode() + b"\n")
+        # File names may hold bytes that are not text; JSON has an escape for what stands for them.
+        self._file.write(encode(event).encode(errors="backslashreplace") + b"\n")
 
     def close(self) -> None:
         """Make the journal durable."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from dbtui.core.fields import nearest
 from dbtui.core.names import check_name
 
 VERSION = 1
+
+KINDS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float), "dict[str, str]": (dict,)}
+"""What a value in ``concept.toml`` may be, by the declared type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,10 @@ def read_concept(folder: Path) -> Concept:
         if values.pop("version", None) != VERSION:
             return Concept(name=folder.name, problem="made by another version of this program")
         concept = Concept(name=folder.name, **values)
-    except (OSError, ValueError, TypeError) as error:
+        for part in fields(concept):
+            if not isinstance(getattr(concept, part.name), KINDS[str(part.type)]):
+                raise TypeError(f"{part.name} is not {part.type}")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         return Concept(name=folder.name, problem=f"concept.toml: {printable(error)}")
     missing = [part for part in concept.trained if not concept.weights(part).is_file()]
     if missing or not concept.trained:
@@ -128,7 +134,7 @@ def rename_concept(name: str, new: str) -> Concept:
 
 def remove_folder(folder: Path) -> None:
     """Delete a concept's or run's folder: it leaves the library first, whole, then goes."""
-    if folder.parent not in (paths.concepts_dir(), paths.runs_dir()):
+    if folder.parent not in (paths.concepts_dir(), paths.runs_dir()) or folder.name == "..":
         raise ValueError(f"{folder} is not in the library")
     doomed = folder.with_name(f".{folder.name}.removed-{os.getpid()}")
     os.rename(folder, doomed)

@@ -20,6 +20,7 @@ def slug(text: str) -> str:
 
 def check_name(text: str) -> str:
     """The slug of a name that a person gave. Raises UsageError for what cannot be meant as a name."""
+    text = unicodedata.normalize("NFC", text)
     name = slug(text)
     odd = [c for c in text if not (c.isalnum() or c in "-_ ")]
     if not name or odd or len(text) > LONGEST:

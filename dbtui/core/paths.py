@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -98,7 +99,12 @@ def whole_folder(destination: Path) -> Iterator[Path]:
                     os.fsync(handle.fileno())
         if destination.exists():
             raise FileExistsError(f"{destination} exists")
-        os.rename(partial, destination)
+        try:
+            os.rename(partial, destination)
+        except OSError as error:
+            if error.errno == errno.ENOTEMPTY:  # taken since the line above
+                raise FileExistsError(f"{destination} exists") from error
+            raise
         sync_folder(destination.parent)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

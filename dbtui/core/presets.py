@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dbtui.core.config import Config
@@ -18,6 +18,8 @@ class Preset:
     name: str
     summary: str
     values: dict[str, Value]
+    with_prior: dict[str, Value] = field(default_factory=dict)
+    """What differs further where prior preservation is on."""
 
 
 PRESETS = {
@@ -72,15 +74,24 @@ PRESETS = {
                 "data.resolution": 128,
                 "training.steps": 200,
                 "training.batch_size": 2,
-                "training.learning_rate": 5e-5,
+                "training.learning_rate": 1e-4,
+                "training.schedule": "cosine",
+                "training.text_encoder": True,
                 "training.precision": "no",
                 "training.optimizer": "adamw",
                 "training.gradient_checkpointing": False,
                 "training.checkpoint_every": 100,
-                "prior.class_images": 16,
+                "prior.class_images": 24,
                 "prior.steps": 20,
+                "prior.guidance": 5.0,
                 "sampling.every": 100,
                 "sampling.steps": 20,
+            },
+            with_prior={
+                "training.learning_rate": 2e-4,
+                "training.text_encoder_rate": 0.5,
+                "training.schedule": "constant",
+                "training.layers": "attention",
             },
         ),
     )
@@ -98,9 +109,10 @@ def find_preset(name: str) -> Preset:
     raise UsageError(f"There is no preset {printable(name)!r}", f"The presets are {', '.join(PRESETS)}.", hint)
 
 
-def preset_config(name: str) -> Config:
-    """The defaults with the preset's values."""
-    return Config().replace(find_preset(name).values)
+def preset_config(name: str, prior: bool = False) -> Config:
+    """The defaults with the preset's values, for a run with or without prior preservation."""
+    preset = find_preset(name)
+    return Config().replace({**preset.values, **(preset.with_prior if prior else {})})
 
 
 def preset_for(model: str) -> str:
@@ -116,7 +128,11 @@ def assemble(preset: str, file: Path | None, changes: Mapping[str, Value]) -> Co
     if not preset:
         model = changes.get("model.base") or (Config.read(file).model.base if file else Config().model.base)
         preset = preset_for(str(model))
-    config = preset_config(preset)
-    if file is not None:
-        config = Config.read(file, onto=config)
-    return config.replace(changes)
+    for prior in (False, True):
+        config = preset_config(preset, prior)
+        if file is not None:
+            config = Config.read(file, onto=config)
+        config = config.replace(changes)
+        if not config.prior.enabled:
+            break
+    return config

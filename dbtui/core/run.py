@@ -77,12 +77,12 @@ class Run:
         for attempt in range(1, 1000):
             suffix = f"-{attempt}" if attempt > 1 else ""
             destination = paths.runs_dir() / f"{stamp}-{config.concept.name}{suffix}"
-            with contextlib.suppress(FileExistsError), paths.whole_folder(destination) as folder:
-                (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
-                (folder / "pictures.json").write_text(json.dumps(pictures, indent=1), encoding="utf-8")
-                for name in ("control", "samples", "checkpoints"):
-                    (folder / name).mkdir(mode=0o700)
-            if (destination / "config.toml").exists() and Run(destination).config == config:
+            with contextlib.suppress(FileExistsError):
+                with paths.whole_folder(destination) as folder:
+                    (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+                    (folder / "pictures.json").write_text(json.dumps(pictures, indent=1), encoding="utf-8")
+                    for name in ("control", "samples", "checkpoints"):
+                        (folder / name).mkdir(mode=0o700)
                 return cls(destination)
         raise AssertionError("a thousand runs in one second")
 
@@ -181,7 +181,7 @@ def run_of_name(name: str) -> Run | None:
 def find_run(word: str) -> Run:
     """The run with this id, or the newest one of the concept with this name. Raises UsageError."""
     by_id = paths.runs_dir() / word
-    if word and by_id.parent == paths.runs_dir() and ".." not in word and (by_id / "config.toml").is_file():
+    if word and by_id.parent == paths.runs_dir() and ".." not in word and os.path.isfile(by_id / "config.toml"):
         return Run(by_id)
     from dbtui.core.library import find_concept
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -30,8 +31,9 @@ class Progress:
             self._seconds.clear()
         elif isinstance(event, Step):
             self.last = event
-            self._sum = SMOOTHING * self._sum + (1 - SMOOTHING) * event.loss
-            self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
+            if math.isfinite(event.loss):
+                self._sum = SMOOTHING * self._sum + (1 - SMOOTHING) * event.loss
+                self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
             self._seconds.append(event.seconds)
 
     @property

@@ -34,7 +34,7 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
                 raise ValueError("its header is longer than the file")
             header: dict[str, Any] = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        tensors, end = {}, 0
+        tensors, spans = {}, []
         for name, entry in header.items():
             kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
             if kind not in BYTES or any(not isinstance(n, int) or n < 0 for n in (*shape, start, stop)):
@@ -42,7 +42,12 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
             if stop - start != math.prod(shape) * BYTES[kind]:
                 raise ValueError(f"{name} does not have the bytes its shape needs")
             tensors[name] = (kind, shape)
-            end = max(end, stop)
+            spans.append((start, stop))
+        end = 0
+        for start, stop in sorted(spans):
+            if start != end:
+                raise ValueError("its tensors overlap or leave gaps")
+            end = stop
         if size != 8 + length + end:
             raise ValueError(f"it has {size:,} bytes and should have {8 + length + end:,}")
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -62,6 +62,8 @@ class Learner:
             models.unet.enable_gradient_checkpointing()
             if training.text_encoder:
                 models.text_encoder.gradient_checkpointing_enable()
+        for name, parameter in models.unet.named_parameters():
+            parameter.requires_grad_(training.layers == "all" or "attentions." in name)
         for module in self.trained.values():
             module.train()
         self._unet = accelerator.prepare_model(models.unet)
@@ -73,7 +75,8 @@ class Learner:
 
     @property
     def parameters(self) -> list[nn.Parameter]:
-        return [p for module in self.trained.values() for p in module.parameters()]
+        """The weights that learn."""
+        return [p for module in self.trained.values() for p in module.parameters() if p.requires_grad]
 
     def step(self, step: int, batches: list[Batch]) -> Outcome:
         """One optimizer step on the mean gradient of ``batches``.
@@ -144,8 +147,11 @@ class Learner:
 
     def _make_optimizer(self, plan: Plan) -> torch.optim.Optimizer:
         groups = [
-            {"params": list(module.parameters()), "share": self._training.text_encoder_rate if n != "unet" else 1.0}
-            for n, module in self.trained.items()
+            {
+                "params": [p for p in module.parameters() if p.requires_grad],
+                "share": self._training.text_encoder_rate if name == "text_encoder" else 1.0,
+            }
+            for name, module in self.trained.items()
         ]
         rate, decay = self._training.learning_rate, self._training.weight_decay
         if plan.optimizer == "adamw8bit":

@@ -1,0 +1,111 @@
+"""What a new user gets wrong: each answered in a sentence, with exit code 2 or 1 and no traceback."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dbtui.core import paths
+from dbtui.core.subjects import SUBJECTS
+
+BEAR = SUBJECTS["teddy-bear"].folder
+
+
+def dbtui(*arguments: str) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [sys.executable, "-m", "dbtui", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+    )
+    assert "Traceback" not in result.stderr + result.stdout
+    assert "\x1b" not in result.stderr + result.stdout
+    return result
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("not a picture")
+    (tmp_path / "tiny").mkdir()
+    Image.new("RGB", (3, 1)).save(tmp_path / "tiny" / "a.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train"], "Which photos?"),
+        (["train", "{}/nowhere"], "There is no folder"),
+        (["train", "{}/empty"], "has no files"),
+        (["train", "{}/texts"], "a.txt: not a picture"),
+        (["train", "{}/tiny"], "3 x 1 pixels"),
+        (["train", str(BEAR), "--set", "training.stepz=3"], "Did you mean 'training.steps'?"),
+        (["train", str(BEAR), "--set", "steps=3"], "Did you mean 'training.steps'?"),
+        (["train", str(BEAR), "--set", "training.steps=0"], "1 to 1,000,000"),
+        (["train", str(BEAR), "--set", "training.steps"], "has no '='"),
+        (["train", str(BEAR), "--preset", "tutoral"], "Did you mean 'tutorial'?"),
+        (["train", str(BEAR), "--prompt", ""], "The prompt is empty"),
+        (["train", str(BEAR), "--name", "../evil"], "cannot be a name"),
+        (["train", str(BEAR), "--model", "/nowhere/model"], "There is no model /nowhere/model"),
+        (["train", str(BEAR), "--model", "no-one/nothing"], "not on this machine"),
+        (["train", str(BEAR), "--config", "{}/no.toml"], "no.toml"),
+        (["train", str(BEAR), "--set", "data.resolution=100"], "multiples of 16"),
+        (["sample", "nobody", "x"], "There is no concept 'nobody'"),
+        (["sample", "../../etc", "x"], "There is no concept"),
+        (["sample", "mini", " "], "The prompt is empty"),
+        (["sample", "mini", "x", "--scheduler", "eulr"], "Did you mean 'euler'?"),
+        (["sample", "mini", "x", "--rows", "0"], "not in the range"),
+        (["follow", "nobody"], "There is no run"),
+        (["stop", "../.."], "There is no run"),
+        (["resume", "nobody"], "There is no run"),
+        (["show", "nobody"], "There is no concept"),
+        (["rename", "nobody", "x"], "There is no concept"),
+        (["rm", "nobody", "--yes"], "There is no concept"),
+        (["demo", "--subject", "robt"], "Did you mean 'robot'?"),
+        (["trian"], "No such command"),
+    ],
+)
+def test_wrong_use_is_answered_in_words(folder: Path, arguments: list[str], words: str) -> None:
+    if arguments[0] == "train" and "--model" not in arguments:
+        arguments = [*arguments, "--model", "mini"]
+    result = dbtui(*[a.replace("{}", str(folder)) for a in arguments])
+    assert result.returncode == 2
+    assert words in result.stderr
+    assert not paths.runs_dir().exists(), "nothing is left of a run that never was"
+
+
+def test_truncated_weights_are_named_before_anything_starts(folder: Path) -> None:
+    model = shutil.copytree(paths.mini_dir() / "model", folder / "cut")
+    weights = model / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1_000_000])
+    result = dbtui("train", str(BEAR), "--model", str(model))
+    assert result.returncode == 1
+    assert "cut short" in result.stderr and "27,661,272" in result.stderr
+    assert not paths.runs_dir().exists()
+
+
+def test_pictures_that_are_there_are_not_replaced(folder: Path) -> None:
+    (folder / "empty" / "grid.png").write_bytes(b"mine")
+    result = dbtui("sample", "mini", "a cat", "--out", str(folder / "empty"))
+    assert result.returncode == 2 and "--overwrite" in result.stderr
+    assert (folder / "empty" / "grid.png").read_bytes() == b"mine"
+
+
+def test_config_printed_is_config_read(folder: Path) -> None:
+    printed = dbtui("train", str(BEAR), "--model", "mini", "--set", "training.steps=7", "--print-config").stdout
+    (folder / "again.toml").write_text(printed)
+    again = dbtui("train", "--config", str(folder / "again.toml"), "--print-config").stdout
+    assert again == printed
+    assert "steps = 7\n" in again
+
+
+def test_errors_are_json_where_json_was_asked_for() -> None:
+    import json
+
+    result = dbtui("show", "nobody", "--json")
+    assert result.returncode == 2
+    assert json.loads(result.stdout)["error"]["title"] == "There is no concept 'nobody'"

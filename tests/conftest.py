@@ -1,0 +1,77 @@
+"""A home of its own for every test, and makers of the things that tests need most."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from dbtui.core import paths
+from dbtui.core.config import Config
+from dbtui.core.run import Run
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The library, the runs and the cache of this test alone."""
+    folder = tmp_path / "dbtui-home"
+    monkeypatch.setenv("DBTUI_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """An empty folder for photos."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    return folder
+
+
+def draw_photo(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """A sharp, colourful picture that is unlike that of any other seed."""
+    draws = random.Random(seed)
+    image = Image.effect_noise(size, 24).convert("RGB")
+    pencil = ImageDraw.Draw(image)
+    for _ in range(40):
+        x, y, r = draws.randrange(size[0]), draws.randrange(size[1]), draws.randrange(6, 30)
+        colour = tuple(draws.randrange(256) for _ in range(3))
+        shape = pencil.ellipse if draws.random() < 0.5 else pencil.rectangle
+        shape((x - r, y - r, x + r, y + r), fill=colour)
+    return image
+
+
+@pytest.fixture
+def photo() -> Callable[..., Image.Image]:
+    """``photo(seed, size)`` is a sharp picture that is unlike that of any other seed."""
+    return draw_photo
+
+
+@pytest.fixture
+def new_run() -> Callable[..., Run]:
+    """``new_run("rex")`` is a new run for the concept ``rex``."""
+
+    def make(name: str = "rex") -> Run:
+        return Run.create(Config().replace({"concept.name": name}), [{"path": "/a.jpg", "sha256": "0" * 64}])
+
+    return make
+
+
+@pytest.fixture
+def model_copy(tmp_path: Path) -> Path:
+    """A copy of the embedded model that a test may damage."""
+    return Path(shutil.copytree(paths.mini_dir() / "model", tmp_path / "model"))
+
+
+@pytest.fixture
+def edit_json() -> Callable[..., None]:
+    """``edit_json(path, key=value)`` changes keys of a JSON file."""
+
+    def edit(path: Path, **changes: object) -> None:
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return edit

@@ -1,0 +1,249 @@
+"""Base models on disk: what is refused, by which words, before anything is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dbtui.core import paths
+from dbtui.core.base_model import find_model
+from dbtui.core.errors import DbtuiError, UsageError
+from dbtui.core.weights import read_header, remembered_sha256, sha256
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+
+def write_safetensors(path: Path, header: dict | bytes, data: bytes = b"") -> Path:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return path
+
+
+def tensor(start: int, stop: int, shape: list, dtype: str = "F32") -> dict:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, stop]}
+
+
+def test_the_embedded_model_is_whole() -> None:
+    model = find_model("mini")
+    assert (model.resolution, model.prediction, model.has_safety_checker) == (128, "epsilon", False)
+    assert model.parameters["unet"] > 10_000_000
+    assert set(model.weights) == set(model.parameters) == {"unet", "vae", "text_encoder"}
+
+
+def test_a_copy_is_the_same_model_and_a_changed_one_is_not(model_copy: Path) -> None:
+    mini, copy = find_model("mini"), find_model(str(model_copy))
+    assert copy.fingerprint() == mini.fingerprint()
+    data = bytearray((model_copy / UNET).read_bytes())
+    data[-1] ^= 1
+    (model_copy / UNET).write_bytes(data)
+    changed = find_model(str(model_copy))
+    assert changed.fingerprint() != mini.fingerprint()
+    assert changed.fingerprint("vae") == mini.fingerprint("vae")
+
+
+@pytest.mark.parametrize("cut", [1, 1_000_000, 27_661_268])
+def test_weights_that_were_cut_short_are_refused_by_name(cut: int, model_copy: Path) -> None:
+    os.truncate(model_copy / UNET, (model_copy / UNET).stat().st_size - cut)
+    with pytest.raises(DbtuiError, match="cut short") as caught:
+        find_model(str(model_copy))
+    assert UNET in caught.value.message
+
+
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 50_000_000])
+def test_an_absurd_header_length_is_refused_without_allocating_it(length: int, model_copy: Path) -> None:
+    with (model_copy / UNET).open("rb+") as file:
+        file.write(struct.pack("<Q", length))
+    with pytest.raises(DbtuiError, match="longer than the file"):
+        find_model(str(model_copy))
+
+
+@pytest.mark.parametrize(
+    "header,size",
+    [({"a": tensor(0, 8, [2]), "b": tensor(0, 8, [2])}, 8),
+     ({"a": tensor(0, 8, [2]), "b": tensor(4, 12, [2])}, 12),
+     ({"a": tensor(0, 8, [2]), "b": tensor(12, 20, [2])}, 20),
+     ({"a": tensor(4, 12, [2])}, 12),
+     ({"a": tensor(0, 8, [3])}, 8),
+     ({"a": tensor(0, 8, [2])}, 7),
+     ({"a": tensor(0, 8, [2])}, 9),
+     ({"a": tensor(8, 0, [-2])}, 8),
+     ({"a": tensor(0, 8, [2], "F33")}, 8),
+     ({"a": {"dtype": "F32", "shape": [2]}}, 8),
+     ({"a": 3}, 0), (b"[]", 0), (b"{", 0), (b"\xff", 0), (b"[" * 10_000, 0)],
+)  # fmt: skip
+def test_a_header_that_cannot_be_true_is_refused(header: dict | bytes, size: int, tmp_path: Path) -> None:
+    with pytest.raises(DbtuiError, match="damaged"):
+        read_header(write_safetensors(tmp_path / "w.safetensors", header, bytes(size)))
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\0"])
+def test_a_file_without_a_header_is_refused(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(DbtuiError, match="damaged"):
+        read_header(tmp_path / "w.safetensors")
+
+
+def test_a_true_header_is_read_in_any_order_and_with_empty_tensors(tmp_path: Path) -> None:
+    header = {
+        "b": tensor(8, 10, [1], "F16"), "none": tensor(8, 8, [0, 4]),
+        "a": tensor(0, 8, [2]), "scalar": tensor(10, 14, []), "__metadata__": {"format": "pt"},
+    }  # fmt: skip
+    found = read_header(write_safetensors(tmp_path / "w.safetensors", header, bytes(14)))
+    assert found == {"a": ("F32", (2,)), "b": ("F16", (1,)), "none": ("F32", (0, 4)), "scalar": ("F32", ())}
+
+
+def test_the_hash_of_a_changed_file_is_not_the_remembered_one(tmp_path: Path) -> None:
+    file = tmp_path / "w"
+    file.write_bytes(b"one")
+    assert remembered_sha256(file) == remembered_sha256(file) == sha256(file)
+    file.write_bytes(b"three")
+    assert remembered_sha256(file) == sha256(file)
+    for memory in (paths.cache_dir() / "hashes").iterdir():
+        memory.write_text("damaged")
+    assert remembered_sha256(file) == sha256(file)
+
+
+@pytest.mark.parametrize("missing", ["model_index.json", "unet/config.json", "vae/config.json",
+                                     "scheduler/scheduler_config.json"])  # fmt: skip
+def test_a_missing_file_is_named(missing: str, model_copy: Path) -> None:
+    (model_copy / missing).unlink()
+    with pytest.raises(DbtuiError) as caught:
+        find_model(str(model_copy))
+    assert missing in caught.value.message
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_missing_part_is_named(part: str, model_copy: Path) -> None:
+    shutil.rmtree(model_copy / part)
+    with pytest.raises(DbtuiError) as caught:
+        find_model(str(model_copy))
+    assert f"/{part} " in caught.value.message
+
+
+def test_weights_in_a_format_that_can_run_code_are_refused(model_copy: Path) -> None:
+    (model_copy / UNET).rename(model_copy / "unet" / "diffusion_pytorch_model.bin")
+    with pytest.raises(DbtuiError, match="weights are missing") as caught:
+        find_model(str(model_copy))
+    assert "diffusion_pytorch_model.bin" in caught.value.message
+    assert "can run code" in caught.value.hint
+
+
+def test_weights_of_a_variant_are_found(model_copy: Path) -> None:
+    (model_copy / UNET).rename(model_copy / "unet" / "diffusion_pytorch_model.fp16.safetensors")
+    model = find_model(str(model_copy))
+    assert (model.variant("unet"), model.variant("vae")) == ("fp16", None)
+
+
+@pytest.mark.parametrize(
+    "pipeline,words",
+    [("StableDiffusionXLPipeline", "Stable Diffusion XL"), ("StableDiffusionInpaintPipeline", "inpainting"),
+     ("FluxPipeline", "FLUX.1"), ("Strange\x1bPipeline", r"Strange\x1bPipeline"), ("", "unknown")],
+)  # fmt: skip
+def test_another_family_is_refused_by_its_name(
+    pipeline: str, words: str, model_copy: Path, edit_json: Callable[..., None]
+) -> None:
+    edit_json(model_copy / "model_index.json", _class_name=pipeline)
+    with pytest.raises(DbtuiError, match="not supported") as caught:
+        find_model(str(model_copy))
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "entry", [["pipeline", "MyUNet"], ["diffusers", "UNet3DConditionModel"], ["diffusers", []], ["diffusers"], None, "x"]
+)
+def test_a_part_of_another_kind_is_refused_and_its_code_not_run(
+    entry: object, model_copy: Path, edit_json: Callable[..., None]
+) -> None:
+    marker = model_copy / "ran"
+    (model_copy / "unet" / "pipeline.py").write_text(f"open({str(marker)!r}, 'w')")
+    edit_json(model_copy / "model_index.json", unet=entry)
+    with pytest.raises(DbtuiError, match="Its unet is"):
+        find_model(str(model_copy))
+    assert not marker.exists()
+
+
+def test_an_inpainting_unet_is_refused_by_its_channels(model_copy: Path, edit_json: Callable[..., None]) -> None:
+    edit_json(model_copy / "unet" / "config.json", in_channels=9)
+    with pytest.raises(DbtuiError, match="9 channels"):
+        find_model(str(model_copy))
+
+
+@pytest.mark.parametrize("changes", [{"sample_size": None}, {"block_out_channels": 3}])
+def test_a_config_that_makes_no_sense_is_refused(
+    changes: dict, model_copy: Path, edit_json: Callable[..., None]
+) -> None:
+    edit_json(model_copy / "unet" / "config.json", **changes)
+    with pytest.raises(DbtuiError, match="damaged"):
+        find_model(str(model_copy))
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]"])
+def test_a_config_that_is_not_json_is_refused(content: bytes, model_copy: Path) -> None:
+    (model_copy / "unet" / "config.json").write_bytes(content)
+    with pytest.raises(DbtuiError, match=r"unet/config\.json"):
+        find_model(str(model_copy))
+
+
+def test_what_the_model_predicts_is_read(model_copy: Path, edit_json: Callable[..., None]) -> None:
+    scheduler = model_copy / "scheduler" / "scheduler_config.json"
+    edit_json(scheduler, prediction_type="v_prediction")
+    assert find_model(str(model_copy)).prediction == "v_prediction"
+    edit_json(scheduler, prediction_type="sample")
+    with pytest.raises(DbtuiError, match="predicts sample"):
+        find_model(str(model_copy))
+
+
+@pytest.mark.parametrize("checker,has", [(["stable_diffusion", "StableDiffusionSafetyChecker"], True), ([], False),
+                                         ([None, None], False), (None, False)])  # fmt: skip
+def test_a_safety_checker_is_noticed(
+    checker: object, has: bool, model_copy: Path, edit_json: Callable[..., None]
+) -> None:
+    edit_json(model_copy / "model_index.json", safety_checker=checker)
+    assert find_model(str(model_copy)).has_safety_checker is has
+
+
+def test_a_resolution_that_cannot_be_drawn_is_refused_with_the_nearest_that_can() -> None:
+    model = find_model("mini")
+    assert [model.check_resolution(n) for n in (64, 128, 144)] == [64, 128, 144]
+    with pytest.raises(UsageError) as caught:
+        model.check_resolution(130)
+    assert "data.resolution" in caught.value.title and "Try 128" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", "nowhere", "/nowhere/at/all", "~nobody-of-this-name/model", "a\x00b", "x" * 5000])
+def test_a_name_that_means_nothing_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="no model") as caught:
+        find_model(name)
+    assert "mini" in caught.value.hint
+
+
+def test_a_single_file_is_refused(model_copy: Path) -> None:
+    with pytest.raises(UsageError, match="single file"):
+        find_model(str(model_copy / UNET))
+
+
+def test_a_model_in_the_hub_cache_is_found_by_its_id_and_none_is_downloaded(model_copy: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "hub"
+    entry = cache / "models--some-one--small-model"
+    (entry / "refs").mkdir(parents=True)
+    (entry / "refs" / "main").write_text("a" * 40)
+    shutil.move(model_copy, entry / "snapshots" / ("a" * 40))
+    code = (
+        "from dbtui.core.base_model import find_model; from dbtui.core.errors import UsageError\n"
+        "print(find_model('some-one/small-model').path)\n"
+        "try: find_model('some-one/other')\n"
+        "except UsageError as error: print(error.title, error.hint)"
+    )
+    environ = {**os.environ, "HF_HUB_CACHE": str(cache), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    found = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True)
+    path, refusal = found.stdout.splitlines()
+    assert path == str(entry / "snapshots" / ("a" * 40))
+    assert "not on this machine" in refusal and "hf download some-one/other" in refusal
