@@ -110,13 +110,12 @@ def open_picture(path: Path) -> Image.Image:
     _register_heif()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=_formats())
-        with image:
-            if image.width * image.height > LARGEST:
-                raise UnusableError(f"{image.width} x {image.height} pixels are more than a photo has")
-            image.load()
-            return _on_white(ImageOps.exif_transpose(image))
+            warnings.simplefilter("ignore")  # Pillow's remarks on odd files would land on the screen
+            with Image.open(path, formats=_formats()) as image:
+                if image.width * image.height > LARGEST:
+                    raise UnusableError(f"{image.width} x {image.height} pixels are more than a photo has")
+                image.load()
+                return _on_white(ImageOps.exif_transpose(image))
     except UnusableError:
         raise
     except Image.UnidentifiedImageError:

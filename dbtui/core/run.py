@@ -136,6 +136,11 @@ class Run:
         paths.write_atomic(self.path / "process.json", json.dumps(record))
         return lock
 
+    def release(self, lock: IO[bytes]) -> None:
+        """Undo ``claim``: the run is free while this process still tidies up."""
+        (self.path / "process.json").unlink(missing_ok=True)
+        lock.close()
+
     def trainer(self) -> tuple[int, float] | None:
         """Process number and start time of the live trainer; a process that merely has its old number is not it."""
         try:

@@ -44,7 +44,7 @@ def train_process(run: Run) -> int:
         return 0 if ended.reason != "failed" else 1
     finally:
         journal.close()
-        lock.close()
+        run.release(lock)
 
 
 def _train(run: Run, narrator: Narrator, stop: StopFlag) -> Ended:

@@ -19,7 +19,7 @@ def launch(run: Run) -> int:
 
     Raises DbtuiError if the run has a trainer already, or if the new one does not come up.
     """
-    if run.trainer() is not None:
+    if run.state().name == "live":
         raise DbtuiError("The run has a trainer", f"{run.id} is being trained.", f"Watch it with `dbtui follow {run.id}`.")
     for request in (run.path / "control").glob("*.json"):
         request.unlink()  # wishes to a trainer that is gone

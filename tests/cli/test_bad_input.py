@@ -55,7 +55,7 @@ def folder(tmp_path: Path) -> Path:
         (["train", str(BEAR), "--config", "{}/no.toml"], "no.toml"),
         (["train", str(BEAR), "--set", "data.resolution=100"], "multiples of 16"),
         (["sample", "nobody", "x"], "There is no concept 'nobody'"),
-        (["sample", "../../etc", "x"], "There is no concept"),
+        (["sample", "../evil", "x"], "There is no concept"),
         (["sample", "mini", " "], "The prompt is empty"),
         (["sample", "mini", "x", "--scheduler", "eulr"], "Did you mean 'euler'?"),
         (["sample", "mini", "x", "--rows", "0"], "not in the range"),

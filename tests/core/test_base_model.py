@@ -157,7 +157,8 @@ def test_another_family_is_refused_by_its_name(
 
 
 @pytest.mark.parametrize(
-    "entry", [["pipeline", "MyUNet"], ["diffusers", "UNet3DConditionModel"], ["diffusers", []], ["diffusers"], None, "x"]
+    "entry",
+    [["pipeline", "MyUNet"], ["diffusers", "UNet3DConditionModel"], ["diffusers", []], ["diffusers"], None, "x"],
 )
 def test_a_part_of_another_kind_is_refused_and_its_code_not_run(
     entry: object, model_copy: Path, edit_json: Callable[..., None]

@@ -68,16 +68,16 @@ def test_the_default_preset_learns_as_many_pictures_as_the_tutorial() -> None:
     assert shape(preset_config("balanced")) == shape(preset_config("tutorial")) == (500, 2)
 
 
-def test_the_mini_preset_has_its_values() -> None:
+def test_the_mini_preset_is_two_hundred_steps_of_two_small_pictures() -> None:
     config = preset_config("mini")
-    assert (config.model.base, config.data.resolution) == ("mini", 128)
-    assert (config.training.steps, config.training.learning_rate) == (200, 5e-5)
+    assert (config.model.base, config.data.resolution, config.training.steps) == ("mini", 128, 200)
     assert config.training.batch_size * config.training.accumulation == 2
 
 
+@pytest.mark.parametrize("prior", [False, True])
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_comes_back_from_toml_unchanged(name: str) -> None:
-    config = preset_config(name)
+def test_a_preset_comes_back_from_toml_unchanged(name: str, prior: bool) -> None:
+    config = preset_config(name, prior)
     assert Config.from_toml(config.to_toml()) == config
 
 
@@ -108,8 +108,9 @@ def test_toml_with_a_few_keys_changes_only_those() -> None:
 
 @pytest.mark.parametrize(
     "written,meant",
-    [("training.stpes", "training.steps"), ("acumulation", "training.accumulation"), ("learning_rate", "training.learning_rate"),
-     ("traning.batch_size", "training.batch_size"), ("prior.wieght", "prior.weight")],
+    [("training.stpes", "training.steps"), ("acumulation", "training.accumulation"),
+     ("learning_rate", "training.learning_rate"), ("traning.batch_size", "training.batch_size"),
+     ("prior.wieght", "prior.weight")],
 )  # fmt: skip
 def test_an_unknown_name_is_refused_with_the_nearest(written: str, meant: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -264,6 +265,13 @@ def test_changes_win_over_the_file_and_the_file_over_the_preset(tmp_path: Path) 
     file.write_text("[training]\nsteps = 11\nseed = 12\n")
     config = assemble("tutorial", file, {"training.seed": 13})
     assert (config.training.steps, config.training.seed, config.sampling.steps) == (11, 13, 75)
+
+
+def test_changes_win_over_what_a_preset_says_for_prior_preservation() -> None:
+    changes = {"prior.enabled": True, "training.learning_rate": 3e-3}
+    config = assemble("mini", None, changes)
+    assert config == preset_config("mini", prior=True).replace(changes)
+    assert config.training.learning_rate == 3e-3
 
 
 def test_without_a_preset_the_model_in_the_file_chooses_it(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def train_here(run: Run, hear: Callable[[Event], None] = lambda event: None, sto
     journal = JournalWriter(run.journal)
     try:
         resume, _ = newest_sound(run.checkpoints)
-        ended = train(run, Attentive(journal, hear), stop or StopFlag(run), resume)
+        ended = train(run, Attentive(journal, hear), StopFlag(run) if stop is None else stop, resume)
         journal.write(ended)
         return ended
     finally:

@@ -1,0 +1,89 @@
+"""Class pictures are made once, shared, and mended one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from dbtui.core.config import PriorConfig
+from dbtui.core.events import Phase
+from dbtui.engine.models import Models
+from dbtui.engine.prior import class_folder, make_class_pictures
+
+PRIOR = PriorConfig(enabled=True, class_prompt="a photo of a toy", class_images=5, steps=2, batch_size=2)
+
+
+@pytest.fixture
+def make(mini: Models) -> Callable[..., tuple[list[Path], int]]:
+    """Makes class pictures; returns their files and how many denoising steps of pictures that took."""
+
+    def make(prior: PriorConfig = PRIOR) -> tuple[list[Path], int]:
+        steps = [0]
+        sources = make_class_pictures(mini, prior, 64, lambda done, total: steps.append(done))
+        return [source.path for source in sources], max(steps)
+
+    return make
+
+
+def contents(files: list[Path]) -> list[bytes]:
+    return [file.read_bytes() for file in files]
+
+
+def times(files: list[Path]) -> list[int]:
+    return [file.stat().st_mtime_ns for file in files]
+
+
+def test_class_pictures_are_made_once(make: Callable) -> None:
+    files, steps = make()
+    assert len(files) == 5 and steps == 5 * PRIOR.steps
+    assert len(set(contents(files))) == 5
+    before = times(files)
+    assert make() == (files, 0)
+    assert times(files) == before
+
+
+def test_missing_and_damaged_ones_are_made_again_alone(make: Callable) -> None:
+    files, _ = make()
+    before, written = contents(files), times(files)
+    files[1].unlink()
+    files[4].write_bytes(before[4][:-50])
+    again, steps = make()
+    assert again == files and contents(files) == before
+    assert steps == 3 * PRIOR.steps, "the batch of two with the missing one, and the last"
+    assert [times(files)[i] for i in (0, 2, 3)] == [written[i] for i in (0, 2, 3)]
+
+
+def test_more_are_added_to_those_that_are_there(make: Callable) -> None:
+    files, _ = make(replace(PRIOR, class_images=4))
+    before = contents(files)
+    more, steps = make()
+    assert more[:4] == files and contents(files) == before
+    assert steps == PRIOR.steps
+
+
+def test_a_picture_of_the_wrong_size_is_made_again(make: Callable) -> None:
+    files, _ = make(replace(PRIOR, class_images=2))
+    before = contents(files)
+    Image.new("RGB", (32, 32)).save(files[0])
+    make(replace(PRIOR, class_images=2))
+    assert contents(files) == before
+
+
+def test_what_changes_the_pictures_changes_their_folder(mini: Models) -> None:
+    others = [replace(PRIOR, class_prompt="a photo of a dog"), replace(PRIOR, steps=3), replace(PRIOR, guidance=2.0)]
+    folders = {class_folder(mini, prior, 64) for prior in (PRIOR, *others)} | {class_folder(mini, PRIOR, 128)}
+    assert len(folders) == 5
+    assert class_folder(mini, replace(PRIOR, class_images=9, weight=0.1), 64) in folders
+
+
+def test_a_later_run_shares_them(begin_run: Callable, train: Callable, heard: Callable) -> None:
+    made = []
+    for _ in range(2):
+        run = begin_run("prior", {"training.steps": 1})
+        assert train(run).reason == "done"
+        made.append(any(isinstance(e, Phase) and e.name == "making class pictures" for e in heard(run)))
+    assert made == [True, False]

@@ -1,0 +1,159 @@
+"""What a run does beside its steps, and that none of it changes what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dbtui.core import paths
+from dbtui.core.checkpoints import checkpoints, newest_sound
+from dbtui.core.config import DataConfig, TrainingConfig
+from dbtui.core.errors import DbtuiError
+from dbtui.core.events import Checkpoint, Event, Log, Sample, Step
+from dbtui.core.library import find_sound_concept
+from dbtui.core.subjects import SUBJECTS
+from dbtui.core.weights import sha256
+from dbtui.engine import draws
+from dbtui.engine.latents import Source, encode_pictures
+from dbtui.engine.machine import make_plan
+from dbtui.engine.models import Models, load_models, load_weights
+from dbtui.engine.objective import add_noise, target
+
+
+def base_weights() -> dict[str, torch.Tensor]:
+    file = paths.mini_dir() / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    return {name: weight.float() for name, weight in load_file(file).items()}
+
+
+def test_samples_do_not_change_the_training(
+    begin_run: Callable, train: Callable, heard: Callable, hashes: Callable, reference: Callable
+) -> None:
+    run = begin_run(changes={"sampling.every": 2})
+    assert hashes(train(run).concept) == reference("plain")
+    samples = [e for e in heard(run) if isinstance(e, Sample)]
+    assert [e.step for e in samples] == [2, 4, 6, 8]
+    assert all((run.path / e.path).is_file() for e in samples)
+
+
+def test_a_sample_that_fails_never_ends_the_training(
+    begin_run: Callable, train: Callable, heard: Callable, hashes: Callable, reference: Callable
+) -> None:
+    run = begin_run(changes={"sampling.every": 4})
+    run.samples.rmdir()
+    run.samples.write_text("in the way")
+    ended = train(run)
+    assert ended.reason == "done" and hashes(ended.concept) == reference("plain")
+    warnings = [e.message for e in heard(run) if isinstance(e, Log) and e.level == "warning"]
+    assert len(warnings) == 2 and all("sample failed" in warning for warning in warnings)
+
+
+def test_requests_are_taken_between_steps(
+    begin_run: Callable, train: Callable, heard: Callable, hashes: Callable, reference: Callable
+) -> None:
+    run = begin_run(changes={"training.checkpoint_every": 0})
+
+    def ask(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 2:
+            run.request("save")
+            run.request("sample", prompt="a sks toy on the beach")
+        if isinstance(event, Step) and event.step == 4:
+            run.request("stop")
+
+    ended = train(run, ask)
+    assert ended.reason == "stopped" and 4 <= ended.step < 8
+    assert [e.step for e in heard(run) if isinstance(e, Checkpoint)] == [2, ended.step]
+    (sample,) = (e for e in heard(run) if isinstance(e, Sample))
+    assert (sample.step, sample.prompts) == (2, ["a sks toy on the beach"])
+    assert (run.path / sample.path).is_file()
+    assert not list((run.path / "control").iterdir())
+    assert hashes(train(run).concept) == reference("plain")
+
+
+def test_a_loss_that_is_not_finite_ends_before_the_step_and_keeps_the_checkpoint(
+    begin_run: Callable, train: Callable, heard: Callable
+) -> None:
+    run = begin_run(changes={"training.learning_rate": 1.0, "training.checkpoint_every": 1, "training.steps": 100})
+    with pytest.raises(DbtuiError, match="The step was not taken") as caught:
+        train(run)
+    last = max(e.step for e in heard(run) if isinstance(e, Step))
+    assert f"In step {last + 1} " in caught.value.message
+    assert any(photo.name in caught.value.message for photo in SUBJECTS["teddy-bear"].folder.iterdir())
+    assert f"of step {last}, was kept" in caught.value.message and "learning_rate" in caught.value.hint
+    newest, damaged = newest_sound(run.checkpoints)
+    assert newest is not None and newest.step == last and not damaged
+    assert all(bool(weight.isfinite().all()) for weight in load_file(newest.weights("unet")).values())
+
+
+def test_a_tiny_learning_rate_still_moves_the_weights(begin_run: Callable, train: Callable) -> None:
+    run = begin_run(changes={"training.learning_rate": 1e-7, "training.steps": 2, "training.weight_decay": 0.0})
+    learned = load_file(find_sound_concept(train(run).concept).weights("unet"))
+    before = base_weights()
+    moved = sum(int((learned[name] != weight).sum()) for name, weight in before.items())
+    assert moved > 0.9 * sum(weight.numel() for weight in before.values())
+
+
+def test_checkpoints_are_pruned_and_lose_their_state_once_the_run_is_done(begin_run: Callable, train: Callable) -> None:
+    run = begin_run(changes={"training.checkpoint_every": 1, "training.steps": 4})
+    train(run)
+    kept = checkpoints(run.checkpoints)
+    assert [c.step for c in kept] == [3, 2]
+    assert not any(c.resumable or c.problem() for c in kept)
+
+
+def test_a_model_that_predicts_velocity_is_trained_on_velocity(
+    begin_run: Callable, train: Callable, heard: Callable, model_copy: Path, edit_json: Callable
+) -> None:
+    losses = {}
+    for prediction in ("epsilon", "v_prediction"):
+        edit_json(model_copy / "scheduler" / "scheduler_config.json", prediction_type=prediction)
+        run = begin_run(changes={"model.base": str(model_copy), "training.steps": 1})
+        assert train(run).reason == "done"
+        (losses[prediction],) = (e.loss for e in heard(run) if isinstance(e, Step))
+    assert losses["v_prediction"] > 2 * losses["epsilon"]
+
+
+@pytest.mark.parametrize(("asked", "done", "notices"), [("fp16", "no", 1), ("bf16", "bf16", 0), ("auto", "no", 0), ("no", "no", 0)])
+def test_precision_on_a_cpu(asked: str, done: str, notices: int) -> None:
+    plan = make_plan(replace(TrainingConfig(), precision=asked, optimizer="adamw"), "cpu", 10**7, 64, 1)
+    assert plan.precision == done
+    assert len(plan.notices) == notices and all("32 bit" in notice for notice in plan.notices)
+
+
+def test_auto_on_a_cpu_is_plain() -> None:
+    plan = make_plan(TrainingConfig(), "cpu", 10**7, 64, 1)
+    assert (plan.optimizer, plan.gradient_checkpointing, plan.notices) == ("adamw", False, [])
+
+
+@torch.no_grad()
+def fixed_loss(models: Models, subject: str, resolution: int) -> float:
+    """The loss on a subject's photos under the bear's prompt, with noise and timesteps that never change."""
+    files = sorted(SUBJECTS[subject].folder.iterdir())
+    sources = [Source(file, sha256(file)) for file in files]
+    latents = encode_pictures(models, sources, resolution, DataConfig(), lambda done, total: None).mean
+    latents = latents.repeat(4, 1, 1, 1) * models.vae.config.scaling_factor
+    noise = draws.normal(tuple(latents.shape), 1, "fixed noise")
+    timesteps = torch.tensor([200, 400, 600, 800]).repeat_interleave(len(files))
+    noisy = add_noise(latents, noise, timesteps, models.alphas)
+    hidden = models.embed([SUBJECTS["teddy-bear"].prompt]).expand(len(latents), -1, -1)
+    prediction = models.unet(noisy, timesteps, hidden).sample
+    return float((prediction - target("epsilon", latents, noise, timesteps, models.alphas)).square().mean())
+
+
+def test_teaching_lowers_the_loss_of_the_subject_and_of_no_other(
+    begin_run: Callable, train: Callable, mini: Models
+) -> None:
+    before = {subject: fixed_loss(mini, subject, 128) for subject in ("teddy-bear", "cupcake")}
+    run = begin_run(changes={"data.resolution": 128, "training.steps": 30, "training.batch_size": 2})
+    concept = find_sound_concept(train(run).concept)
+    taught = load_models(mini.base)
+    load_weights(taught.unet, "unet", concept.weights("unet"))
+    after = {subject: fixed_loss(taught, subject, 128) for subject in before}
+    gain = {subject: before[subject] / after[subject] for subject in before}
+    print(before, after, gain)
+    assert gain["teddy-bear"] > 1.15
+    assert gain["cupcake"] < 1 + (gain["teddy-bear"] - 1) / 2
