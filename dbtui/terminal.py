@@ -66,7 +66,9 @@ class RunView:
         self.progress = Progress()
         self._phase: Phase | None = None
         self._console = narration()
-        self._live = Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
+        self._live = (
+            Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
+        )
         self._last_quiet = time.monotonic()
         self._last_draw = 0.0
 
@@ -75,7 +77,9 @@ class RunView:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live:
             self._live.update(Text(""), refresh=True)
             self._live.stop()
@@ -122,20 +126,20 @@ class RunView:
             return "starting"
         if phase.name != "training" or step is None:
             count = f" {phase.done}/{phase.total} {phase.unit}" if phase.total else ""
-            return f"{phase.name} {_bar(phase.done, phase.total)}{count}" if count else f"{phase.name} ..."
+            return f"{phase.name} {bar(phase.done, phase.total)}{count}" if count else f"{phase.name} ..."
         return training_line(self.progress, step)
 
 
 def training_line(progress: Progress, step: Step) -> str:
     memory = f"  {format_bytes(step.memory)}" if step.memory else ""
     return (
-        f"training {_bar(step.step, progress.steps)} {step.step}/{progress.steps}  loss {progress.loss:.4f} "
+        f"training {bar(step.step, progress.steps)} {step.step}/{progress.steps}  loss {progress.loss:.4f} "
         f"({step.loss:.4f})  lr {step.learning_rate:.1e}  {format_rate(progress.pace)}  "
         f"ETA {format_duration(progress.left)}{memory}"
     )
 
 
-def _bar(done: int, total: int) -> str:
+def bar(done: int, total: int) -> str:
     filled = round(BAR * done / total) if total else 0
     return "\u2588" * filled + "\u2591" * (BAR - filled)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,18 @@ def new_run() -> Callable[..., Run]:
 def model_copy(tmp_path: Path) -> Path:
     """A copy of the embedded model that a test may damage."""
     return Path(shutil.copytree(paths.mini_dir() / "model", tmp_path / "model"))
+
+
+@pytest.fixture
+def hollow_model(tmp_path: Path) -> Path:
+    """A copy of the embedded model, with weights of a few bytes, that a test may damage."""
+    source, copy = paths.mini_dir() / "model", tmp_path / "model"
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("*.safetensors"))
+    header = b'{"w":{"dtype":"F16","shape":[500],"data_offsets":[0,1000]}}'
+    for weights in source.glob("*/*.safetensors"):
+        data = weights.parent.name.encode().ljust(1000, b"\0")
+        (copy / weights.relative_to(source)).write_bytes(struct.pack("<Q", len(header)) + header + data)
+    return copy
 
 
 @pytest.fixture

@@ -21,6 +21,9 @@ def launch(run: Run) -> int:
     """
     if run.state().name == "live":
         raise DbtuiError("The run has a trainer", f"{run.id} is being trained.", f"Watch it with `dbtui follow {run.id}`.")
+    deadline = time.monotonic() + PATIENCE
+    while run.trainer() is not None and time.monotonic() < deadline:
+        time.sleep(0.02)  # it has said how it ended and is about to go
     for request in (run.path / "control").glob("*.json"):
         request.unlink()  # wishes to a trainer that is gone
     with open(run.log, "ab") as log:

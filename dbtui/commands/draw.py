@@ -1,0 +1,160 @@
+"""sample: pictures from a concept or a base model."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dbtui.commands.options import json_option
+from dbtui.core.errors import DONE, INTERRUPTED, UsageError
+
+if TYPE_CHECKING:
+    from dbtui.jobs.generate import Request
+
+
+@click.command()
+@click.argument("concept")
+@click.argument("prompt")
+@click.option("--negative", default="", help="What is not wanted.")
+@click.option("--rows", type=click.IntRange(1, 100), default=3, show_default=True)
+@click.option("--cols", type=click.IntRange(1, 100), default=3, show_default=True)
+@click.option("--steps", type=click.IntRange(1, 1000), default=25, show_default=True)
+@click.option("--guidance", type=click.FloatRange(0, 50), default=7.5, show_default=True)
+@click.option("--scheduler", default="dpm++2m-karras", show_default=True, help="Or unipc, euler, euler-a, ddim, pndm.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="Of the first picture; the others count up. Random if left out."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for grid.png, 000.png, 001.png, ..."
+)
+@click.option("--overwrite", is_flag=True, help="Replace pictures that are in the folder.")
+@click.option("--safety", is_flag=True, help="Black out what the model's own safety checker objects to.")
+@click.option("--show", is_flag=True, help="Print the grid in the terminal.")
+@json_option
+def sample(
+    concept: str,
+    prompt: str,
+    negative: str,
+    rows: int,
+    cols: int,
+    steps: int,
+    guidance: float,
+    scheduler: str,
+    seed: int | None,
+    out: Path | None,
+    overwrite: bool,
+    safety: bool,
+    show: bool,
+    as_json: bool,
+) -> int:
+    """Draw PROMPT with CONCEPT (or with a base model: mini, a folder, a hub id)."""
+    from dbtui.core import paths
+    from dbtui.core.config import FIELDS
+    from dbtui.jobs.generate import Request
+
+    FIELDS["sampling.scheduler"].check(scheduler)
+    if not prompt.strip():
+        raise UsageError("The prompt is empty", "There is nothing to draw.", "dbtui sample rex 'a photo of sks dog'")
+    is_concept, name = _what_draws(concept)
+    folder = out.expanduser().absolute() if out else paths.pictures_dir() / name / time.strftime("%Y%m%d-%H%M%S")
+    _check_out(folder, rows * cols, overwrite)
+    first = seed if seed is not None else secrets.randbelow(2**32)
+    request = Request(
+        concept=name if is_concept else "",
+        base="" if is_concept else concept,
+        prompt=prompt,
+        negative=negative,
+        seeds=[first + i for i in range(rows * cols)],
+        columns=cols,
+        out=str(folder),
+        steps=steps,
+        guidance=guidance,
+        scheduler=scheduler,
+        safety=safety,
+    )
+    return generate(request, show, as_json)
+
+
+def _what_draws(word: str) -> tuple[bool, str]:
+    """Whether ``word`` is a concept (else a base model), and its name for a folder."""
+    from dbtui.core.base_model import find_model
+    from dbtui.core.library import find_sound_concept
+    from dbtui.core.names import slug
+
+    try:
+        return True, find_sound_concept(word).name
+    except UsageError as error:
+        try:
+            find_model(word)
+        except UsageError:
+            raise error from None
+        return False, slug(Path(word).name) or "model"
+
+
+def _check_out(folder: Path, count: int, overwrite: bool) -> None:
+    """Make the folder for pictures; what is in it is not replaced unasked. Raises UsageError."""
+    from dbtui.core import paths
+
+    names = ["grid.png", *(f"{i:03}.png" for i in range(count))]
+    there = [name for name in names if (folder / name).exists()]
+    if there and not overwrite:
+        raise UsageError(
+            "There are pictures in that folder",
+            f"{folder} has {', '.join(there[:3])}{' ...' if len(there) > 3 else ''}; nothing was drawn.",
+            "Name another folder, or say --overwrite.",
+        )
+    paths.make_private(folder)
+
+
+def generate(request: Request, show: bool, as_json: bool) -> int:
+    """Draw, with progress, and say where the pictures are. Ctrl-C keeps those that are finished."""
+    from rich.text import Text
+
+    from dbtui.core import paths
+    from dbtui.jobs.generate import Sampler
+    from dbtui.terminal import bar, narration, result, result_json, say
+
+    console = narration()
+    pictures: list[dict[str, Any]] = []
+    done: dict[str, Any] = {}
+    paths.make_private(paths.data_dir())
+    with Sampler(paths.data_dir() / "sampler.log") as sampler, console.status("loading the model") as status:
+        try:
+            for message in sampler.ask(request):
+                if message["kind"] == "progress":
+                    line = (
+                        f"drawing {bar(message['done'], message['total'])} {message['done']}/{message['total']} steps"
+                    )
+                    status.update(Text(line))
+                elif message["kind"] == "picture":
+                    pictures.append({"path": message["path"], "seed": message["seed"]})
+                elif message["kind"] == "done":
+                    done = message
+        except KeyboardInterrupt:
+            say(f"Cancelled. {len(pictures)} finished pictures are in {request.out}.")
+            return INTERRUPTED
+    for index in done["flagged"]:
+        say(f"{index:03}.png was blacked out by the safety checker.", "yellow")
+    if show:
+        _show(Path(done["grid"]))
+    if as_json:
+        result_json({"grid": done["grid"], "pictures": pictures, "prompt": request.prompt})
+    else:
+        result(done["grid"])
+    return DONE
+
+
+def _show(grid: Path) -> None:
+    """The grid in half blocks, as wide as the terminal."""
+    from PIL import Image
+
+    from dbtui.core.grid import half_blocks
+    from dbtui.terminal import width
+
+    with Image.open(grid) as image:
+        sys.stdout.write(half_blocks(image, min(width(), 120)) + "\n")
