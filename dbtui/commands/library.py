@@ -135,7 +135,7 @@ def _what_goes(name: str) -> list[Path]:
 
     try:
         concept = find_concept(name)
-        origin = [paths.runs_dir() / concept.run] if concept.run else []
+        origin = [paths.runs_dir() / concept.run] if concept.run == Path(concept.run).name else []
         folders = [concept.path, *(p for p in origin if p.parent == paths.runs_dir() and p.is_dir())]
     except UsageError as error:
         try:

@@ -143,11 +143,15 @@ def _read(name: str, folder: Path) -> BaseModel:
         multiple = factor * 2 ** (len(unet["block_out_channels"]) - 1)
         side = unet["sample_size"] * factor
     except (KeyError, TypeError) as error:
-        raise DbtuiError("This model is damaged", f"{printable(folder)}: its configs lack {error}.", SUPPORTED) from error
+        raise DbtuiError(
+            "This model is damaged", f"{printable(folder)}: its configs lack {error}.", SUPPORTED
+        ) from error
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction"):
         raise DbtuiError(
-            "This model is not supported", f"It predicts {printable(prediction)}.", "epsilon and v_prediction are supported."
+            "This model is not supported",
+            f"It predicts {printable(prediction)}.",
+            "epsilon and v_prediction are supported.",
         )
     return BaseModel(
         name=name,
@@ -203,7 +207,9 @@ def _json(file: Path) -> dict[str, Any]:
             "A model folder has model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.",
         ) from None
     except (OSError, ValueError) as error:
-        raise DbtuiError("This model is damaged", f"{printable(file)}: {printable(error)}.", "Download it again.") from error
+        raise DbtuiError(
+            "This model is damaged", f"{printable(file)}: {printable(error)}.", "Download it again."
+        ) from error
     if not isinstance(value, dict):
         raise DbtuiError("This model is damaged", f"{printable(file)} is not a JSON object.", "Download it again.")
     return value

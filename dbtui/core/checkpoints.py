@@ -113,4 +113,3 @@ def keep_weights_only(folder: Path) -> None:
         manifest["files"].pop(STATE, None)
         paths.write_atomic(checkpoint.path / MANIFEST, json.dumps(manifest, indent=1))
         (checkpoint.path / STATE).unlink()
-

@@ -219,7 +219,9 @@ class Config:
         """This config, if its parts fit together. Raises UsageError."""
         concept, prior, training = self.concept, self.prior, self.training
         if not concept.prompt.strip():
-            raise UsageError("The prompt is empty", "concept.prompt has no words.", "Say --prompt 'a photo of sks dog'.")
+            raise UsageError(
+                "The prompt is empty", "concept.prompt has no words.", "Say --prompt 'a photo of sks dog'."
+            )
         if prior.enabled and not prior.class_prompt.strip():
             raise UsageError(
                 "Prior preservation needs a class prompt",
@@ -259,7 +261,9 @@ class Config:
         try:
             tree = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise UsageError("The config is not TOML", f"{printable(error)}.", "See `dbtui train --print-config`.") from error
+            raise UsageError(
+                "The config is not TOML", f"{printable(error)}.", "See `dbtui train --print-config`."
+            ) from error
         version = tree.pop("version", VERSION)
         if version != VERSION:
             raise UsageError(
@@ -321,6 +325,8 @@ def parse_assignment(text: str) -> tuple[str, Value]:
     key, equals, value = text.partition("=")
     if not equals:
         raise UsageError(
-            f"--set {printable(text)} has no '='", "A parameter is set as section.field=value.", "--set training.steps=300"
+            f"--set {printable(text)} has no '='",
+            "A parameter is set as section.field=value.",
+            "--set training.steps=300",
         )
     return key.strip(), find_field(key.strip()).parse(value)

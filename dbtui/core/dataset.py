@@ -143,7 +143,9 @@ def _listing(folder: Path) -> list[Path]:
     except FileNotFoundError:
         raise UsageError(f"There is no folder {printable(folder)}", "It does not exist.", "Check the path.") from None
     except NotADirectoryError:
-        raise UsageError(f"{printable(folder)} is a file", "A folder with photos is needed.", "Name its folder.") from None
+        raise UsageError(
+            f"{printable(folder)} is a file", "A folder with photos is needed.", "Name its folder."
+        ) from None
     except OSError as error:
         raise UsageError(f"{printable(folder)} cannot be read", f"{printable(error.strerror)}.") from None
 

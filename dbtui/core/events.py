@@ -100,9 +100,7 @@ class Ended(Event):
     concept: str = ""
 
 
-KINDS: dict[str, type[Event]] = {
-    kind.kind: kind for kind in (Started, Phase, Step, Sample, Checkpoint, Log, Ended)
-}
+KINDS: dict[str, type[Event]] = {kind.kind: kind for kind in (Started, Phase, Step, Sample, Checkpoint, Log, Ended)}
 
 
 def encode(event: Event) -> str:

@@ -127,7 +127,9 @@ def rename_concept(name: str, new: str) -> Concept:
     """Give a concept another name. Raises UsageError if that is taken or cannot be a name."""
     concept, new = find_concept(name), check_name(new)
     if exists(new):
-        raise UsageError(f"The name {new!r} is taken", "Nothing was changed.", "Choose another, or remove that concept.")
+        raise UsageError(
+            f"The name {new!r} is taken", "Nothing was changed.", "Choose another, or remove that concept."
+        )
     os.rename(concept.path, paths.concepts_dir() / new)
     return read_concept(paths.concepts_dir() / new)
 

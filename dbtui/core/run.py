@@ -129,7 +129,9 @@ class Run:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise DbtuiError("The run has a trainer", f"{self.id} is being trained.", "Watch it with `dbtui follow`.") from None
+            raise DbtuiError(
+                "The run has a trainer", f"{self.id} is being trained.", "Watch it with `dbtui follow`."
+            ) from None
         except OSError:
             pass  # a file system without locks
         record = {"pid": os.getpid(), "started": psutil.Process().create_time()}
@@ -193,11 +195,13 @@ def find_run(word: str) -> Run:
     run: Run | None = None
     with contextlib.suppress(UsageError):
         origin = find_concept(word).run
-        if origin and (paths.runs_dir() / origin / "config.toml").is_file():
+        if origin == Path(origin).name and (paths.runs_dir() / origin / "config.toml").is_file():
             run = Run(paths.runs_dir() / origin)
     by_name = run_of_name(word)
     if by_name is not None and (run is None or by_name.id > run.id):
         run = by_name
     if run is None:
-        raise UsageError(f"There is no run {printable(word)!r}", "No run has this id or this concept's name.", "See `dbtui ls`.")
+        raise UsageError(
+            f"There is no run {printable(word)!r}", "No run has this id or this concept's name.", "See `dbtui ls`."
+        )
     return run

@@ -16,7 +16,7 @@ from dbtui.core.events import Ended, Started
 from dbtui.core.journal import JournalWriter
 from dbtui.core.run import Run
 from dbtui.engine.narrator import Narrator
-from dbtui.engine.stopping import Stopped, StopFlag
+from dbtui.engine.stopping import StopFlag, Stopped
 
 
 def main(arguments: list[str]) -> int:

@@ -162,9 +162,7 @@ class Learner:
 
     def _set_rate(self, step: int) -> float:
         training = self._training
-        rate = learning_rate(
-            step, training.steps, training.learning_rate, training.schedule, training.warmup_steps
-        )
+        rate = learning_rate(step, training.steps, training.learning_rate, training.schedule, training.warmup_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         return rate

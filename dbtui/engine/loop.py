@@ -98,11 +98,14 @@ def _event(session: Session, step: int, outcome: Outcome, seconds: float) -> Ste
 
 
 def not_finite(session: Session, step: int, error: NotFiniteError) -> DbtuiError:
-    kept = f"The last checkpoint, of step {session.saved}, was kept" if session.saved >= 0 else "There is no checkpoint yet"
+    kept = (
+        f"The last checkpoint, of step {session.saved}, was kept"
+        if session.saved >= 0
+        else "There is no checkpoint yet"
+    )
     return DbtuiError(
         "The training broke down",
-        f"In step {step + 1} {error}, with {', '.join(map(printable, error.names))}. "
-        f"The step was not taken. {kept}.",
+        f"In step {step + 1} {error}, with {', '.join(map(printable, error.names))}. The step was not taken. {kept}.",
         "Start a new run with a lower training.learning_rate"
         + (" or training.precision=bf16." if session.config.training.precision == "fp16" else "."),
     )
@@ -130,9 +133,7 @@ def save(session: Session, step: int) -> bool:
     session.saved = step
     size = sum(f.stat().st_size for f in written.path.iterdir())
     session.narrator.say(
-        Checkpoint(
-            step=step, path=f"checkpoints/{written.path.name}", size=size, seconds=time.monotonic() - started
-        )
+        Checkpoint(step=step, path=f"checkpoints/{written.path.name}", size=size, seconds=time.monotonic() - started)
     )
     session.narrator.phase("training", step, session.config.training.steps, "steps")
     return True

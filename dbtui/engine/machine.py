@@ -52,7 +52,9 @@ def make_plan(training: TrainingConfig, device: str, trained: int, resolution: i
     if optimizer == "adamw8bit":
         problem = eight_bit_problem(device)
         if problem:
-            notices.append(f"8-bit Adam does not work here ({problem}); using AdamW, whose state is four times as large.")
+            notices.append(
+                f"8-bit Adam does not work here ({problem}); using AdamW, whose state is four times as large."
+            )
             optimizer = "adamw"
     return Plan(device, precision, str(optimizer), bool(checkpointing), notices)
 

@@ -77,7 +77,12 @@ def load_models(base: BaseModel, dtype: torch.dtype = torch.float32) -> Models:
 
     def part(cls: type, name: str) -> nn.Module:
         return cls.from_pretrained(  # type: ignore[attr-defined]
-            base.path, subfolder=name, variant=base.variant(name), dtype=dtype, use_safetensors=True, local_files_only=True
+            base.path,
+            subfolder=name,
+            variant=base.variant(name),
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
         )
 
     try:

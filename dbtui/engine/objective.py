@@ -53,9 +53,7 @@ def min_snr_weights(kind: str, timesteps: Tensor, alphas: Tensor, gamma: float) 
     return (gamma / snr).clamp(max=1)
 
 
-def dreambooth_loss(
-    prediction: Tensor, wanted: Tensor, weights: Tensor, instances: int, prior_weight: float
-) -> Losses:
+def dreambooth_loss(prediction: Tensor, wanted: Tensor, weights: Tensor, instances: int, prior_weight: float) -> Losses:
     """Mean squared error of the photos, plus ``prior_weight`` times that of the class pictures.
 
     The first ``instances`` examples are photos, the rest class pictures; each kind is averaged

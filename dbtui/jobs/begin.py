@@ -48,7 +48,9 @@ def check(config: Config, progress: Callable[[int, int], None] = lambda done, to
             "data.folder": str(folder),
             "data.resolution": resolution,
             # A relative path would mean another folder to the trainer.
-            "model.base": str(base.path) if Path(base.name).expanduser().is_dir() and base.name != "mini" else base.name,
+            "model.base": str(base.path)
+            if Path(base.name).expanduser().is_dir() and base.name != "mini"
+            else base.name,
         }
     )
     _check_disk(config, base)
@@ -93,7 +95,11 @@ def _check_disk(config: Config, base: BaseModel) -> None:
     eight_bit = training.optimizer == "adamw8bit"
     # fp32 weights; a checkpoint has the optimizer's two moments too, and is whole before an older one goes.
     checkpoint = trained * ((6.1 if eight_bit else 12) + (4 if training.ema else 0))
-    count = min(training.checkpoints_kept, training.steps // training.checkpoint_every) + 1 if training.checkpoint_every else 1
+    count = (
+        min(training.checkpoints_kept, training.steps // training.checkpoint_every) + 1
+        if training.checkpoint_every
+        else 1
+    )
     needed, free = trained * 4 + checkpoint * count, free_space(data_dir())
     if needed > free:
         raise DbtuiError(

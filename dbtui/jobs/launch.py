@@ -20,7 +20,9 @@ def launch(run: Run) -> int:
     Raises DbtuiError if the run has a trainer already, or if the new one does not come up.
     """
     if run.state().name == "live":
-        raise DbtuiError("The run has a trainer", f"{run.id} is being trained.", f"Watch it with `dbtui follow {run.id}`.")
+        raise DbtuiError(
+            "The run has a trainer", f"{run.id} is being trained.", f"Watch it with `dbtui follow {run.id}`."
+        )
     deadline = time.monotonic() + PATIENCE
     while run.trainer() is not None and time.monotonic() < deadline:
         time.sleep(0.02)  # it has said how it ended and is about to go

@@ -18,7 +18,11 @@ BEAR = SUBJECTS["teddy-bear"].folder
 
 def dbtui(*arguments: str) -> subprocess.CompletedProcess[str]:
     result = subprocess.run(
-        [sys.executable, "-m", "dbtui", *arguments], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+        [sys.executable, "-m", "dbtui", *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
     )
     assert "Traceback" not in result.stderr + result.stdout
     assert "\x1b" not in result.stderr + result.stdout

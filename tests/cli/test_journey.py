@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -20,7 +21,16 @@ from dbtui.core.run import Run, find_run, runs
 from dbtui.core.subjects import SUBJECTS
 
 BEAR = SUBJECTS["teddy-bear"]
-SMALL = ["--model", "mini", "--set", "data.resolution=64", "--set", "sampling.every=0", "--set", "training.batch_size=1"]
+SMALL = [
+    "--model",
+    "mini",
+    "--set",
+    "data.resolution=64",
+    "--set",
+    "sampling.every=0",
+    "--set",
+    "training.batch_size=1",
+]
 DEADLINE = 120.0
 
 
@@ -56,7 +66,16 @@ def no_trainer_left() -> Iterator[None]:
 
 def test_from_photos_to_pictures_and_out_of_the_library(tmp_path: Path) -> None:
     taught = dbtui(
-        "train", str(BEAR.folder), "--name", "rex", "--prompt", BEAR.prompt, *SMALL, "--set", "training.steps=3", "--json"
+        "train",
+        str(BEAR.folder),
+        "--name",
+        "rex",
+        "--prompt",
+        BEAR.prompt,
+        *SMALL,
+        "--set",
+        "training.steps=3",
+        "--json",
     )
     assert taught.returncode == 0, taught.stderr
     answer = json.loads(taught.stdout)
@@ -78,7 +97,9 @@ def test_from_photos_to_pictures_and_out_of_the_library(tmp_path: Path) -> None:
     assert [p["seed"] for p in json.loads(drawn.stdout)["pictures"]] == [7, 8]
     with Image.open(out / "001.png") as picture:
         text = picture.text["parameters"]  # type: ignore[attr-defined]
-    assert text.startswith("a sks toy \u96ea\nNegative prompt: blur\nSteps: 2, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 8")
+    assert text.startswith(
+        "a sks toy \u96ea\nNegative prompt: blur\nSteps: 2, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 8"
+    )
 
     assert dbtui("train", str(BEAR.folder), "--name", "rex", *SMALL).returncode == 2, "the name is taken"
     assert dbtui("rename", "rex", "max").returncode == 0
@@ -90,7 +111,9 @@ def test_from_photos_to_pictures_and_out_of_the_library(tmp_path: Path) -> None:
 
 
 def test_detached_run_is_stopped_and_resumed_from_another_shell() -> None:
-    started = dbtui("train", str(BEAR.folder), "--name", "rex", *SMALL, "--set", "training.steps=100000", "--detach", "--json")
+    started = dbtui(
+        "train", str(BEAR.folder), "--name", "rex", *SMALL, "--set", "training.steps=100000", "--detach", "--json"
+    )
     run = find_run(json.loads(started.stdout)["run"])
     assert json.loads((run.path / "process.json").read_text())["pid"] == json.loads(started.stdout)["pid"]
     wait_for(lambda: steps_done(run) > 2, "three steps")
@@ -122,10 +145,8 @@ class Terminal:
         os.set_blocking(self.handle, False)
 
         def seen() -> bool:
-            try:
+            with contextlib.suppress(BlockingIOError, OSError):
                 self.text += os.read(self.handle, 65536).decode(errors="replace")
-            except (BlockingIOError, OSError):
-                pass
             return words in self.text
 
         wait_for(seen, words)
@@ -143,7 +164,16 @@ class Terminal:
 
 def train_in_terminal() -> tuple[Terminal, Run]:
     terminal = Terminal(
-        sys.executable, "-m", "dbtui", "train", str(BEAR.folder), "--name", "rex", *SMALL, "--set", "training.steps=100000"
+        sys.executable,
+        "-m",
+        "dbtui",
+        "train",
+        str(BEAR.folder),
+        "--name",
+        "rex",
+        *SMALL,
+        "--set",
+        "training.steps=100000",
     )
     terminal.read_until("loss")
     return terminal, find_run("rex")

@@ -32,8 +32,7 @@ def test_draws_leave_the_global_generator_alone() -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_draws_are_the_same_in_every_version() -> None:
-    assert draws.mix(34354, "photo noise", 0) == draws.mix(34354, "photo noise", 0) < 2**63
+def test_draws_of_other_counters_have_other_seeds() -> None:
     assert len({draws.mix(seed, "x", step) for seed in range(20) for step in range(20)}) == 400
 
 

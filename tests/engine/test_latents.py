@@ -117,9 +117,7 @@ def shrink(file: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [cut_short, fill_with_garbage, put_not_a_number, empty, shrink])
-def test_a_damaged_entry_is_made_again(
-    encode: Callable, photos: list[Path], damage: Callable[[Path], None]
-) -> None:
+def test_a_damaged_entry_is_made_again(encode: Callable, photos: list[Path], damage: Callable[[Path], None]) -> None:
     first = encode(photos[:1])
     (entry,) = cache()
     whole = entry.read_bytes()
@@ -150,12 +148,21 @@ def test_crops_and_mirrored_pictures_are_views_of_one_photo(mini: Models, encode
     latents = encode([wide, squared], data=DataConfig(center_crop=False, flip=True))
     count = 2 * len(CROPS)
     assert latents.views == (tuple(range(count)), (count, count + 1))
-    assert latents.mean.shape == latents.deviation.shape == (count + 2, 4, 64 // mini.latent_factor, 64 // mini.latent_factor)
+    assert (
+        latents.mean.shape
+        == latents.deviation.shape
+        == (count + 2, 4, 64 // mini.latent_factor, 64 // mini.latent_factor)
+    )
     middle = CROPS.index(0.5)
     image = open_picture(wide)
     torch.testing.assert_close(latents.mean[middle : middle + 1], by_hand(mini, image, 64)[0], atol=1e-4, rtol=1e-4)
     mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    torch.testing.assert_close(latents.mean[len(CROPS) + middle : len(CROPS) + middle + 1], by_hand(mini, mirrored, 64)[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        latents.mean[len(CROPS) + middle : len(CROPS) + middle + 1],
+        by_hand(mini, mirrored, 64)[0],
+        atol=1e-4,
+        rtol=1e-4,
+    )
     assert not torch.equal(latents.mean[0], latents.mean[len(CROPS) - 1])
 
 

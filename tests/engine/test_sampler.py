@@ -63,7 +63,7 @@ def test_every_scheduler_has_its_names() -> None:
 @pytest.mark.parametrize("name", config.SCHEDULERS)
 def test_every_scheduler_repeats_itself(mini: Models, name: str) -> None:
     settings = replace(SETTINGS, scheduler=name)
-    first, second = (list(draw(mini, [Drawing(PROMPT, 4)], settings))[0] for _ in range(2))
+    first, second = (next(iter(draw(mini, [Drawing(PROMPT, 4)], settings))) for _ in range(2))
     assert first.size == (64, 64)
     assert first.tobytes() == second.tobytes()
     assert difference(first, Image.new("RGB", first.size, first.resize((1, 1)).getpixel((0, 0)))) > 2

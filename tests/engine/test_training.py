@@ -117,7 +117,9 @@ def test_a_model_that_predicts_velocity_is_trained_on_velocity(
     assert losses["v_prediction"] > 2 * losses["epsilon"]
 
 
-@pytest.mark.parametrize(("asked", "done", "notices"), [("fp16", "no", 1), ("bf16", "bf16", 0), ("auto", "no", 0), ("no", "no", 0)])
+@pytest.mark.parametrize(
+    ("asked", "done", "notices"), [("fp16", "no", 1), ("bf16", "bf16", 0), ("auto", "no", 0), ("no", "no", 0)]
+)
 def test_precision_on_a_cpu(asked: str, done: str, notices: int) -> None:
     plan = make_plan(replace(TrainingConfig(), precision=asked, optimizer="adamw"), "cpu", 10**7, 64, 1)
     assert plan.precision == done
