@@ -8,8 +8,8 @@ import click
 
 from dbtui.commands.draw import generate
 from dbtui.commands.options import json_option
-from dbtui.commands.teach import start_training
-from dbtui.core.errors import DONE, UsageError
+from dbtui.commands.teach import begin_run, report_end, watch
+from dbtui.core.errors import INTERRUPTED, UsageError
 
 
 @click.command()
@@ -20,7 +20,6 @@ def demo(subject: str, as_json: bool) -> int:
     from dbtui.core import paths
     from dbtui.core.fields import nearest
     from dbtui.core.presets import assemble
-    from dbtui.core.run import runs
     from dbtui.core.subjects import SUBJECTS
     from dbtui.jobs.generate import Request
     from dbtui.terminal import say
@@ -35,10 +34,12 @@ def demo(subject: str, as_json: bool) -> int:
     chosen = SUBJECTS[subject]
     say(f"The embedded model has never seen this {chosen.name}. It is taught from five photos, in a minute or three.")
     config = assemble("mini", None, {"data.folder": str(chosen.folder), "concept.prompt": chosen.prompt})
-    code = start_training(config, detach=False, as_json=False)
-    if code != DONE:
-        return code
-    taught = next(run.state().concept for run in runs() if run.config.data.folder == str(chosen.folder))
+    run = begin_run(config)
+    if not watch(run):
+        return INTERRUPTED
+    taught = run.state().concept
+    if not taught:
+        return report_end(run, as_json)
     prompt = f"{chosen.prompt} on the beach"
     say(f"Drawing {prompt!r}.")
     folder = paths.pictures_dir() / taught / time.strftime("%Y%m%d-%H%M%S")

@@ -76,22 +76,29 @@ def train(
     if print_config:
         sys.stdout.write(config.to_toml())
         return DONE
-    return start_training(config, detach, as_json)
+    run = begin_run(config)
+    return _hand_over(run, as_json) if detach else _follow(run, as_json)
 
 
-def start_training(config: Config, detach: bool, as_json: bool) -> int:
+def begin_run(config: Config) -> Run:
+    """Say what is about to be taught, and start its trainer. Raises DbtuiError for what is wrong with it."""
     from dbtui.jobs.begin import begin, check
     from dbtui.jobs.launch import launch
-    from dbtui.terminal import result, result_json, say
 
     checked = check(config, _count_pictures)
     _describe(checked)
     run = begin(checked)
-    pid = launch(run)
-    if not detach:
-        say(f"Run {run.id}. It goes on if this terminal closes; `dbtui follow {run.id}` comes back to it.", "dim")
-        return follow_run(run, as_json)
+    launch(run)
+    return run
+
+
+def _hand_over(run: Run, as_json: bool) -> int:
+    """Say how to come back to a run that was started in the background."""
+    from dbtui.terminal import result, result_json, say
+
+    trainer = run.trainer()
     if as_json:
+        pid = trainer[0] if trainer else 0
         result_json({"run": run.id, "pid": pid, "concept": run.config.concept.name, "path": str(run.path)})
     else:
         result(run.id)
@@ -139,42 +146,45 @@ def _print_parameters() -> int:
     return DONE
 
 
-def follow_run(run: Run, as_json: bool) -> int:
-    """Show the run until it is over. Ctrl-C asks whether to leave it or to stop it."""
+def _follow(run: Run, as_json: bool) -> int:
+    """Watch the run, and say how it ended."""
+    return report_end(run, as_json) if watch(run) else INTERRUPTED
+
+
+def watch(run: Run) -> bool:
+    """Show the run until it is over. Ctrl-C asks whether to leave it (then false) or to stop it."""
     from dbtui.jobs.follow import Follower
-    from dbtui.terminal import RunView, ask, drain_input, say
+    from dbtui.terminal import RunView, say
 
-    follower = Follower(run)
-    events = follower.events()
-    with RunView(run) as view:
-        while True:
-            try:
-                for event in events:
+    say(f"Run {run.id}. It goes on if this terminal closes; `dbtui follow {run.id}` comes back to it.", "dim")
+    while True:
+        try:
+            with RunView(run) as view:
+                for event in Follower(run).events():
                     view.show(event)
-                break
-            except KeyboardInterrupt:
-                view.__exit__(None, None, None)
-                drain_input()
-                try:
-                    answer = ask(
-                        "\nThe training goes on.",
-                        {"d": "detach", "s": "stop it, with a checkpoint", "c": "go on watching"},
-                        "d",
-                    )
-                except KeyboardInterrupt:
-                    answer = "d"
-                if answer == "d":
-                    say(f"Left {run.id} training. `dbtui follow {run.id}` comes back, `dbtui stop {run.id}` ends it.")
-                    return INTERRUPTED
-                if answer == "s":
-                    run.request("stop")
-                    say("Stopping at the next step.")
-                view.__enter__()
-                events = follower.events()
-    return _report_end(run, as_json)
+            return True
+        except KeyboardInterrupt:
+            answer = _ask_what_to_do()
+        if answer == "d":
+            say(f"Left {run.id} training. `dbtui follow {run.id}` comes back, `dbtui stop {run.id}` ends it.")
+            return False
+        if answer == "s":
+            run.request("stop")
+            say("Stopping at the next step.")
 
 
-def _report_end(run: Run, as_json: bool) -> int:
+def _ask_what_to_do() -> str:
+    from dbtui.terminal import ask, drain_input
+
+    drain_input()
+    try:
+        answers = {"d": "detach", "s": "stop it, with a checkpoint", "c": "go on watching"}
+        return ask("\nThe training goes on.", answers, "d")
+    except KeyboardInterrupt:
+        return "d"
+
+
+def report_end(run: Run, as_json: bool) -> int:
     """How the run ended, and the exit code for it."""
     from dbtui.core.library import find_concept
     from dbtui.terminal import result, result_json, say, show_error
@@ -212,7 +222,6 @@ def resume(run: str, detach: bool, as_json: bool) -> int:
     """Take up a stopped, failed or lost RUN (its id or its concept's name) from its last checkpoint."""
     from dbtui.core.run import find_run
     from dbtui.jobs.launch import launch
-    from dbtui.terminal import result, result_json
 
     found = find_run(run)
     state = found.state()
@@ -220,14 +229,8 @@ def resume(run: str, detach: bool, as_json: bool) -> int:
         raise UsageError(
             f"{found.id} is done", f"It has had its {state.step} steps.", "Start a new run with more of them."
         )
-    pid = launch(found)
-    if not detach:
-        return follow_run(found, as_json)
-    if as_json:
-        result_json({"run": found.id, "pid": pid, "path": str(found.path)})
-    else:
-        result(found.id)
-    return DONE
+    launch(found)
+    return _hand_over(found, as_json) if detach else _follow(found, as_json)
 
 
 @click.command()
@@ -237,7 +240,7 @@ def follow(run: str, as_json: bool) -> int:
     """Watch RUN (its id or its concept's name)."""
     from dbtui.core.run import find_run
 
-    return follow_run(find_run(run), as_json)
+    return _follow(find_run(run), as_json)
 
 
 @click.command()

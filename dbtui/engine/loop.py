@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from dbtui.core import checkpoints
 from dbtui.core.config import Config
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.events import Checkpoint, Ended, Sample, Step
 from dbtui.core.grid import make_grid, save_png
+from dbtui.core.library import Concept
 from dbtui.core.run import Run
 from dbtui.engine.checkpoint import load_checkpoint, publish_concept, save_checkpoint
 from dbtui.engine.examples import Examples
@@ -22,6 +24,9 @@ from dbtui.engine.narrator import Narrator
 from dbtui.engine.prepare import prepare
 from dbtui.engine.sampler import Drawing, Settings, draw, drawing_mode
 from dbtui.engine.stopping import StopFlag
+
+WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
+"""What a write that fails raises: torch reports it as a RuntimeError, safetensors as its own."""
 
 
 @dataclass(slots=True)
@@ -37,6 +42,10 @@ class Session:
     resolution: int
     saved: int = -1
     """The step of the last checkpoint written or read."""
+
+    def kept(self) -> str:
+        """What a resume would start from."""
+        return f"The checkpoint of step {self.saved} was kept" if self.saved >= 0 else "There is no checkpoint yet"
 
 
 def train(run: Run, narrator: Narrator, stop: StopFlag, resume: checkpoints.Checkpoint | None) -> Ended:
@@ -64,9 +73,21 @@ def train(run: Run, narrator: Narrator, stop: StopFlag, resume: checkpoints.Chec
         if due(config.training.checkpoint_every, done) and done < config.training.steps:
             save(session, done)
     narrator.phase("saving the concept")
-    concept = publish_concept(learner, run, resolution)
+    concept = publish(session)
     checkpoints.keep_weights_only(run.checkpoints)
     return Ended(reason="done", step=config.training.steps, concept=concept.name)
+
+
+def publish(session: Session) -> Concept:
+    """Put the concept into the library. Raises DbtuiError if the disk does not take it."""
+    try:
+        return publish_concept(session.learner, session.run, session.resolution)
+    except WRITE_ERRORS as error:
+        raise DbtuiError(
+            "The concept could not be saved",
+            f"{error}. Nothing of it was left in the library. {session.kept()}.",
+            f"Make room and `dbtui resume {session.run.id}`.",
+        ) from error
 
 
 def due(every: int, step: int) -> bool:
@@ -98,14 +119,9 @@ def _event(session: Session, step: int, outcome: Outcome, seconds: float) -> Ste
 
 
 def not_finite(session: Session, step: int, error: NotFiniteError) -> DbtuiError:
-    kept = (
-        f"The last checkpoint, of step {session.saved}, was kept"
-        if session.saved >= 0
-        else "There is no checkpoint yet"
-    )
     return DbtuiError(
         "The training broke down",
-        f"In step {step + 1} {error}, with {', '.join(map(printable, error.names))}. The step was not taken. {kept}.",
+        f"In step {step + 1} {error}, with {', '.join(map(printable, error.names))}. The step was not taken. {session.kept()}.",
         "Start a new run with a lower training.learning_rate"
         + (" or training.precision=bf16." if session.config.training.precision == "fp16" else "."),
     )
@@ -124,8 +140,7 @@ def save(session: Session, step: int) -> bool:
     session.narrator.phase("saving a checkpoint")
     try:
         written = save_checkpoint(session.learner, session.run, step, session.config.training.checkpoints_kept)
-    except (OSError, RuntimeError) as error:
-        # torch reports a failed write as a RuntimeError.
+    except WRITE_ERRORS as error:
         session.narrator.log(
             f"The checkpoint of step {step} could not be written: {error}. Earlier ones were kept.", "warning"
         )

@@ -83,10 +83,22 @@ def test_a_loss_that_is_not_finite_ends_before_the_step_and_keeps_the_checkpoint
     last = max(e.step for e in heard(run) if isinstance(e, Step))
     assert f"In step {last + 1} " in caught.value.message
     assert any(photo.name in caught.value.message for photo in SUBJECTS["teddy-bear"].folder.iterdir())
-    assert f"of step {last}, was kept" in caught.value.message and "learning_rate" in caught.value.hint
+    assert f"of step {last} was kept" in caught.value.message and "learning_rate" in caught.value.hint
     newest, damaged = newest_sound(run.checkpoints)
     assert newest is not None and newest.step == last and not damaged
     assert all(bool(weight.isfinite().all()) for weight in load_file(newest.weights("unet")).values())
+
+
+def test_a_concept_that_cannot_be_saved_leaves_a_run_to_resume(
+    begin_run: Callable, train: Callable, hashes: Callable, reference: Callable
+) -> None:
+    run = begin_run(changes={})
+    paths.concepts_dir().write_text("in the way")
+    with pytest.raises(DbtuiError, match="was kept") as caught:
+        train(run)
+    assert "Make room" in caught.value.hint
+    paths.concepts_dir().unlink()
+    assert hashes(train(run).concept) == reference("plain")
 
 
 def test_a_tiny_learning_rate_still_moves_the_weights(begin_run: Callable, train: Callable) -> None:
