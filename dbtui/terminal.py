@@ -127,21 +127,23 @@ class RunView:
         if phase.name != "training" or step is None:
             count = f" {phase.done}/{phase.total} {phase.unit}" if phase.total else ""
             return f"{phase.name} {bar(phase.done, phase.total)}{count}" if count else f"{phase.name} ..."
-        return training_line(self.progress, step)
+        return training_line(self.progress, step, self._console.width if self._live else 120)
 
 
-def training_line(progress: Progress, step: Step) -> str:
+def training_line(progress: Progress, step: Step, columns: int) -> str:
+    """Where the training stands; the bar takes what the numbers leave of ``columns``."""
     memory = f"  {format_bytes(step.memory)}" if step.memory else ""
-    return (
-        f"training {bar(step.step, progress.steps)} {step.step}/{progress.steps}  loss {progress.loss:.4f} "
-        f"({step.loss:.4f})  lr {step.learning_rate:.1e}  {format_rate(progress.pace)}  "
-        f"ETA {format_duration(progress.left)}{memory}"
+    numbers = (
+        f"{step.step}/{progress.steps}  loss {progress.loss:.4f} ({step.loss:.4f})  lr {step.learning_rate:.1e}  "
+        f"{format_rate(progress.pace)}  ETA {format_duration(progress.left)}{memory}"
     )
+    room = min(BAR, columns - len("training  ") - len(numbers) - 1)
+    return f"training {bar(step.step, progress.steps, room)} {numbers}" if room >= 4 else f"step {numbers}"
 
 
-def bar(done: int, total: int) -> str:
-    filled = round(BAR * done / total) if total else 0
-    return "\u2588" * filled + "\u2591" * (BAR - filled)
+def bar(done: int, total: int, length: int = BAR) -> str:
+    filled = round(length * done / total) if total else 0
+    return "\u2588" * filled + "\u2591" * (length - filled)
 
 
 def ask(question: str, answers: dict[str, str], default: str) -> str:
