@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from dbtui.core import paths
@@ -17,9 +18,10 @@ def mean_colour(picture: Image.Image) -> tuple[float, float, float]:
     return picture.convert("RGB").resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))  # type: ignore[return-value]
 
 
+@pytest.mark.timeout(900)
 def test_demo_teaches_the_bear_and_draws_it_on_the_beach() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "dbtui", "demo"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=280
+        [sys.executable, "-m", "dbtui", "demo"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=840
     )
     assert done.returncode == 0, done.stderr
     assert [c.name for c in concepts()] == ["teddy-bear"]
