@@ -98,6 +98,7 @@ def estimate_memory(trained: int, resolution: int, pictures: int, optimizer: str
     """Bytes on the GPU: weights, gradients and optimizer state of the trained parameters, and activations.
 
     Activations grow with the pixels and, roughly, with the parameters of the UNet.
+    The constants are counted, not fitted to a GPU, and lean to the safe side.
     """
     state = trained * (16 if optimizer == "adamw" else 10.5)
     activations = (1.2 if checkpointing else 4.5) * GIB * pictures * (resolution / 512) ** 2 * trained / 860e6
