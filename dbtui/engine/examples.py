@@ -12,8 +12,8 @@ from dbtui.core.config import TrainingConfig
 from dbtui.engine import draws
 from dbtui.engine.latents import Latents
 
-KINDS = ("photo", "class")
-"""The two sets of pictures, in the order of the prompt embeddings' rows."""
+INSTANCE, CLASS = 0, 1
+"""Rows of the prompt embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Examples:
 
     def _example(self, kind: int, position: int) -> tuple[Tensor, Tensor, int, str]:
         """The example at ``position`` of the endless sequence of photos or class pictures."""
-        seed, of, who = self._training.seed, self._sets[kind], KINDS[kind]
+        seed, of, who = self._training.seed, self._sets[kind], ("photo", "class")[kind]
         picture = draws.pick(position, len(of), seed, f"{who} order")
         views = of.views[picture]
         view = views[draws.integer(len(views), seed, f"{who} view", position)]
