@@ -18,6 +18,9 @@ VERSION = 1
 
 DEFAULT_MODEL = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
+NO_TRACKER = "none"
+"""The value of ``training.track`` with which nothing but dbtui sees the run."""
+
 SCHEDULERS = ("dpm++2m-karras", "unipc", "euler", "euler-a", "ddim", "pndm")
 
 
@@ -41,8 +44,12 @@ class ModelConfig:
     base: str = setting(
         DEFAULT_MODEL,
         "Base model",
-        "'mini' (embedded), a folder in diffusers layout, or the id of a model in the local hub cache.",
+        "'mini' (embedded), a folder in diffusers layout, a .safetensors or .ckpt file, or the id of a model of the hub.",
     )
+    prediction: str = setting(
+        AUTO, "Prediction", "What the UNet predicts; auto is what the model says. Single files of 2.x may not say.",
+        choices=(AUTO, "epsilon", "v_prediction"), advanced=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +57,9 @@ class DataConfig:
     """What is learned from."""
 
     folder: str = setting("", "Photos", "The folder with the photos of the subject; 3 to 10 are enough.")
+    urls: list[str] = setting(
+        [], "Web addresses", "Where the photos come from; downloaded where no folder is named.", advanced=True
+    )
     exclude: list[str] = setting([], "Left out", "File names in the folder that are not used.", advanced=True)
     resolution: int | str = setting(
         AUTO, "Resolution", "Side of the square the photos are cut to; auto is the size the model was made for.",
@@ -132,6 +142,10 @@ class TrainingConfig:
         AUTO, "Gradient checkpointing", "Half the memory for a third more time; auto turns it on only where needed.",
         kind=bool, auto=True,
     )  # fmt: skip
+    graph: bool | str = setting(
+        AUTO, "CUDA graph", "The whole step in one launch, several times as fast; auto where GPU and parameters allow.",
+        kind=bool, auto=True, advanced=True,
+    )  # fmt: skip
     schedule: str = setting(
         "constant", "LR schedule", "How the learning rate goes on: the same throughout, or down to zero.",
         choices=("constant", "linear", "cosine"), advanced=True,
@@ -166,7 +180,24 @@ class TrainingConfig:
         2, "Checkpoints kept", "Older ones are removed once a newer one has been verified.",
         low=1, high=1000, advanced=True,
     )  # fmt: skip
-    processes: int = setting(1, "Processes", "Trainer processes, one for each GPU.", low=1, high=1, advanced=True)
+    processes: int | str = setting(
+        1, "Processes", "Each on a GPU of its own, with a batch of its own in every step; auto is one for each GPU.",
+        kind=int, low=1, high=64, auto=True, advanced=True,
+    )  # fmt: skip
+    track: str = setting(
+        NO_TRACKER, "Tracker", "What else is told of losses and samples: tensorboard and trackio write files here, wandb is a service.",
+        choices=(NO_TRACKER, "tensorboard", "wandb", "trackio"), advanced=True,
+    )  # fmt: skip
+
+    @property
+    def batches_per_step(self) -> int:
+        """Batches that one optimizer step learns from, whichever process computes them."""
+        return (1 if self.processes == AUTO else int(self.processes)) * self.accumulation
+
+    @property
+    def photos_per_step(self) -> int:
+        """Photos that one optimizer step learns from."""
+        return self.batches_per_step * self.batch_size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
@@ -17,6 +19,7 @@ from dbtui.engine.examples import Batch
 from dbtui.engine.machine import Plan
 from dbtui.engine.models import Models, load_weights, weights_of
 from dbtui.engine.objective import Losses, add_noise, dreambooth_loss, learning_rate, min_snr_weights, target
+from dbtui.engine.ranks import ALONE, Ranks
 
 MOST_OVERFLOWS = 25
 """Steps in a row that fp16 may skip to find its scale, before it counts as a failure."""
@@ -41,15 +44,40 @@ class Outcome:
     learning_rate: float
 
 
+class Taken(Protocol):
+    """A step that was taken, or is being taken by a device that this program does not wait for."""
+
+    def over(self) -> bool:
+        """Whether its outcome is here."""
+
+    def outcome(self) -> Outcome:
+        """What it gave, waiting for it. Raises NotFiniteError if it was not taken after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that is over."""
+
+    given: Outcome
+
+    def over(self) -> bool:
+        return True
+
+    def outcome(self) -> Outcome:
+        return self.given
+
+
 class Learner:
     """Holds everything that changes from step to step; a checkpoint is its state and nothing else."""
 
     def __init__(
         self, models: Models, training: TrainingConfig, prior_weight: float, prompts: list[str], plan: Plan,
-        accelerator: Accelerator,
+        accelerator: Accelerator, ranks: Ranks = ALONE,
     ) -> None:  # fmt: skip
         self.models = models
+        self.plan = plan
         self.accelerator = accelerator
+        self._ranks = ranks
         self._training = training
         self._prior_weight = prior_weight
         self._prediction = models.base.prediction
@@ -66,48 +94,83 @@ class Learner:
             parameter.requires_grad_(training.layers == "all" or "attentions." in name)
         for module in self.trained.values():
             module.train()
-        self._unet = accelerator.prepare_model(models.unet)
-        self.optimizer = accelerator.prepare_optimizer(self._make_optimizer(plan))
+        self._place(plan)
         self.average = self._make_average() if training.ema else None
         self._token_ids = models.token_ids(prompts).to(accelerator.device)
         self._hidden = None if training.text_encoder else models.embed(prompts)
         self._overflows = 0
+
+    def _place(self, plan: Plan) -> None:
+        """Put the trained modules and their optimizer where they work."""
+        # With several processes these average the gradients; ``trained`` are the modules inside.
+        self._forward = {name: self.accelerator.prepare_model(module) for name, module in self.trained.items()}
+        self.optimizer = self.accelerator.prepare_optimizer(self._make_optimizer(plan))
+
+    def warm_up(self, batches: list[Batch]) -> None:
+        """Make ready for steps on batches of this shape. Changes no weight."""
+
+    def rehearse(self, batches: list[Batch]) -> None:
+        """The forward and backward passes of a step and nothing more: no weight changes, no gradient stays.
+
+        Each process by itself: where the memory of one runs out, none must wait for it.
+        """
+        with self._by_itself():
+            for batch in batches:
+                self.accelerator.backward(self._losses(batch).total / len(batches))
+        self.optimizer.zero_grad(set_to_none=True)
 
     @property
     def parameters(self) -> list[nn.Parameter]:
         """The weights that learn."""
         return [p for module in self.trained.values() for p in module.parameters() if p.requires_grad]
 
-    def step(self, step: int, batches: list[Batch]) -> Outcome:
-        """One optimizer step on the mean gradient of ``batches``.
+    def step(self, step: int, batches: list[Batch]) -> Taken:
+        """One optimizer step on the mean gradient of ``batches`` and those of the other processes.
 
-        Raises NotFiniteError, with the weights as they were, if the loss or gradient is not finite.
+        Raises NotFiniteError in every process, with the weights as they were, if the loss or gradient is
+        not finite in any; where the step is still on its way, what it gives does.
         """
         rate = self._set_rate(step)
         parts = []
-        for micro, batch in enumerate(batches):
-            torch.manual_seed(draws.mix(self._training.seed, "dropout", step, micro))
-            losses = self._losses(batch)
-            self.accelerator.backward(losses.total / len(batches))
+        for batch in batches:
+            torch.manual_seed(draws.mix(self._training.seed, "dropout", batch.position))
+            with contextlib.nullcontext() if batch is batches[-1] else self._by_itself():
+                losses = self._losses(batch)
+                self.accelerator.backward(losses.total / len(batches))
             parts.append(losses)
         norm = self._gradient_norm()
         outcome = self._outcome(parts, float(norm), rate)
-        self._refuse_not_finite(outcome, parts, batches)
+        each = [value for part in parts for value in part.each.tolist()]
+        self.refuse_not_finite(outcome, each, [name for batch in batches for name in batch.names])
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.step(self.parameters)
-        return outcome
+        return Done(outcome)
+
+    @contextlib.contextmanager
+    def _by_itself(self) -> Iterator[None]:
+        """Gradients that are computed in the block are added up here; processes average them after it."""
+        with contextlib.ExitStack() as modules:
+            for module in self._forward.values():
+                modules.enter_context(self.accelerator.no_sync(module))
+            yield
 
     def _losses(self, batch: Batch) -> Losses:
-        latents, noise, timesteps, prompts = batch.to(self.accelerator.device)
-        noisy = add_noise(latents, noise, timesteps, self._alphas)
-        with self.accelerator.autocast():
-            hidden = self._hidden if self._hidden is not None else self.models.text_encoder(self._token_ids)[0]
-            prediction = self._unet(noisy, timesteps, hidden[prompts], return_dict=False)[0]
+        return self._losses_of(*batch.to(self.accelerator.device), batch.instances)
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision that the modules compute in."""
+        return self.accelerator.autocast()
+
+    def _losses_of(self, latents: Tensor, noise: Tensor, timesteps: Tensor, prompts: Tensor, instances: int) -> Losses:
+        noisy = add_noise(latents, noise, timesteps, self._alphas).to(self.models.unet.dtype)
+        with self._arithmetic():
+            hidden = self._hidden if self._hidden is not None else self._forward["text_encoder"](self._token_ids)[0]
+            prediction = self._forward["unet"](noisy, timesteps, hidden[prompts].to(noisy.dtype), return_dict=False)[0]
         wanted = target(self._prediction, latents, noise, timesteps, self._alphas)
         weights = min_snr_weights(self._prediction, timesteps, self._alphas, self._training.min_snr_gamma)
-        return dreambooth_loss(prediction, wanted, weights, batch.instances, self._prior_weight)
+        return dreambooth_loss(prediction, wanted, weights, instances, self._prior_weight)
 
     def _gradient_norm(self) -> Tensor:
         """The length of the whole gradient, which is cut to the maximum in place."""
@@ -120,15 +183,19 @@ class Learner:
             return float(torch.stack(values).mean())
 
         priors = [p.prior for p in parts if p.prior is not None]
+        # The norm too, though it is that of the mean gradient already: on what follows from it all must agree.
+        here = [mean([p.total.detach() for p in parts]), mean([p.instance for p in parts]), norm]
+        loss, instance_loss, norm, *prior_loss = self._ranks.mean(here + ([mean(priors)] if priors else []))
         return Outcome(
-            loss=mean([p.total.detach() for p in parts]),
-            instance_loss=mean([p.instance for p in parts]),
-            prior_loss=mean(priors) if priors else None,
+            loss=loss,
+            instance_loss=instance_loss,
+            prior_loss=prior_loss[0] if priors else None,
             grad_norm=norm,
             learning_rate=rate,
         )
 
-    def _refuse_not_finite(self, outcome: Outcome, parts: list[Losses], batches: list[Batch]) -> None:
+    def refuse_not_finite(self, outcome: Outcome, each: list[float], names: list[str]) -> None:
+        """Raise NotFiniteError for a step whose loss or gradient is none; ``each`` is the loss of each example."""
         bad_loss, bad_norm = not math.isfinite(outcome.loss), not math.isfinite(outcome.grad_norm)
         if bad_norm and not bad_loss and self.accelerator.scaler is not None:
             # fp16 overflows while its scale is too high: the scaler skips the step and lowers it.
@@ -138,10 +205,11 @@ class Learner:
             self._overflows = 0
         if not bad_loss and not bad_norm:
             return
-        self.optimizer.zero_grad(set_to_none=True)
-        finite = [flag for part in parts for flag in part.each.isfinite().tolist()]
-        names = [name for batch in batches for name in batch.names]
-        blamed = [name for name, good in zip(names, finite, strict=True) if not good] or names
+        blamed = [name for name, value in zip(names, each, strict=True) if not math.isfinite(value)]
+        everywhere = self._ranks.gather({"blamed": blamed, "names": names})
+        blamed = [name for said in everywhere for name in said["blamed"]] or [
+            name for said in everywhere for name in said["names"]
+        ]
         what, value = ("loss", outcome.loss) if bad_loss else ("gradient", outcome.grad_norm)
         raise NotFiniteError(what, value, sorted(set(blamed)))
 
@@ -149,7 +217,7 @@ class Learner:
         groups = [
             {
                 "params": [p for p in module.parameters() if p.requires_grad],
-                "share": self._training.text_encoder_rate if name == "text_encoder" else 1.0,
+                "share": self.share(name),
             }
             for name, module in self.trained.items()
         ]
@@ -160,9 +228,17 @@ class Learner:
             return bitsandbytes.optim.AdamW8bit(groups, lr=rate, weight_decay=decay)
         return torch.optim.AdamW(groups, lr=rate, weight_decay=decay, fused=plan.device in ("cpu", "cuda"))
 
-    def _set_rate(self, step: int) -> float:
+    def share(self, component: str) -> float:
+        """The component's learning rate as a multiple of the run's."""
+        return self._training.text_encoder_rate if component == "text_encoder" else 1.0
+
+    def rate(self, step: int) -> float:
+        """The learning rate of ``step`` (from 0)."""
         training = self._training
-        rate = learning_rate(step, training.steps, training.learning_rate, training.schedule, training.warmup_steps)
+        return learning_rate(step, training.steps, training.learning_rate, training.schedule, training.warmup_steps)
+
+    def _set_rate(self, step: int) -> float:
+        rate = self.rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
         return rate

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,15 +17,18 @@ from dbtui.core.config import Config
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.events import Checkpoint, Ended, Sample, Step
 from dbtui.core.grid import make_grid, save_png
-from dbtui.core.library import Concept
+from dbtui.core.rank import Rank
 from dbtui.core.run import Run
 from dbtui.engine.checkpoint import load_checkpoint, publish_concept, save_checkpoint
 from dbtui.engine.examples import Examples
-from dbtui.engine.learner import Learner, NotFiniteError, Outcome
+from dbtui.engine.fitting import remember_speed
+from dbtui.engine.learner import Learner, NotFiniteError, Outcome, Taken
 from dbtui.engine.narrator import Narrator
 from dbtui.engine.prepare import prepare
+from dbtui.engine.ranks import Ranks
 from dbtui.engine.sampler import Drawing, Settings, draw, drawing_mode
 from dbtui.engine.stopping import StopFlag
+from dbtui.engine.trackers import tracked
 
 WRITE_ERRORS = (OSError, RuntimeError, SafetensorError)
 """What a write that fails raises: torch reports it as a RuntimeError, safetensors as its own."""
@@ -40,8 +45,13 @@ class Session:
     learner: Learner
     examples: Examples
     resolution: int
+    ranks: Ranks
     saved: int = -1
-    """The step of the last checkpoint written or read."""
+    """The step of the last checkpoint written or read; of several processes the leading one knows."""
+    untold: tuple[int, Taken, float] | None = None
+    """A step that the journal does not have yet, since a GPU may be working on it, and when it was begun."""
+    told: float = 0.0
+    """When the last step was written to the journal."""
 
     def kept(self) -> str:
         """What a resume would start from."""
@@ -51,43 +61,62 @@ class Session:
 def train(run: Run, narrator: Narrator, stop: StopFlag, resume: checkpoints.Checkpoint | None) -> Ended:
     """Train ``run`` from ``resume`` or the start; returns how it ended.
 
+    One of several processes does its share; the leading one decides where to start, and alone writes.
     Raises Stopped before there is anything to save, DbtuiError for what a person can mend.
     """
-    config = run.config
-    learner, examples, resolution = prepare(run, narrator, stop)
-    session = Session(run, config, narrator, stop, learner, examples, resolution)
-    start = 0
-    if resume is not None:
-        load_checkpoint(learner, resume)
-        start = session.saved = resume.step
+    ranks = Ranks.join(Rank.of_environment())
+    found = ranks.as_leader(str(resume.path) if resume else "")
+    checkpoint = checkpoints.Checkpoint(Path(found)) if found else None
+    narrator.step = start = checkpoint.step if checkpoint else 0
+    learner, examples, resolution = prepare(run, narrator, stop, ranks)
+    session = Session(run, run.config, narrator, stop, learner, examples, resolution, ranks)
+    if checkpoint is not None:
+        load_checkpoint(learner, checkpoint)
+        session.saved = start
         narrator.log(f"Resumed at step {start}.")
-    narrator.phase("training", start, config.training.steps, "steps")
+    with tracked(run, learner.accelerator, narrator, start) if ranks.leads else nullcontext():
+        ended = learn(session, start)
+    ranks.wait()  # the leading process may still be saving, and when one goes the others follow
+    return ended
+
+
+def learn(session: Session, start: int) -> Ended:
+    """The steps from ``start`` to the last, or until a stop is asked for, and what is saved of them."""
+    config, leads = session.config, session.ranks.leads
+    session.narrator.phase("training", start, config.training.steps, "steps")
     for step in range(start, config.training.steps):
-        take_requests(session, step)
-        if stop:
+        if leads:
+            take_requests(session, step)
+        if session.ranks.any(bool(session.stop)):
+            tell(session)
             return end_early(session, step)
         take_step(session, step)
         done = step + 1
-        if due(config.sampling.every, done) or (done == config.training.steps and config.sampling.every):
+        if leads and (due(config.sampling.every, done) or (done == config.training.steps and config.sampling.every)):
             sample(session, done)
-        if due(config.training.checkpoint_every, done) and done < config.training.steps:
+        if leads and due(config.training.checkpoint_every, done) and done < config.training.steps:
             save(session, done)
-    narrator.phase("saving the concept")
-    concept = publish(session)
-    checkpoints.keep_weights_only(run.checkpoints)
-    return Ended(reason="done", step=config.training.steps, concept=concept.name)
+    tell(session)
+    return publish(session)
 
 
-def publish(session: Session) -> Concept:
+def publish(session: Session) -> Ended:
     """Put the concept into the library. Raises DbtuiError if the disk does not take it."""
+    steps = session.config.training.steps
+    if not session.ranks.leads:
+        return Ended(reason="done", step=steps)
+    session.narrator.phase("saving the concept")
     try:
-        return publish_concept(session.learner, session.run, session.resolution)
+        concept = publish_concept(session.learner, session.run, session.resolution)
     except WRITE_ERRORS as error:
         raise DbtuiError(
             "The concept could not be saved",
             f"{error}. Nothing of it was left in the library. {session.kept()}.",
             f"Make room and `dbtui resume {session.run.id}`.",
         ) from error
+    remember_speed(session.run, session.learner, session.resolution)
+    checkpoints.keep_weights_only(session.run.checkpoints)
+    return Ended(reason="done", step=steps, concept=concept.name)
 
 
 def due(every: int, step: int) -> bool:
@@ -95,13 +124,30 @@ def due(every: int, step: int) -> bool:
 
 
 def take_step(session: Session, step: int) -> None:
-    """One optimizer step and its line in the journal."""
-    started = time.monotonic()
+    """One optimizer step. Its line in the journal may come after the next, so that no GPU is waited for."""
+    began = time.monotonic()
     try:
-        outcome = session.learner.step(step, list(session.examples.of_step(step)))
+        taken = session.learner.step(step, list(session.examples.of_step(step)))
     except NotFiniteError as error:
         raise not_finite(session, step, error) from error
-    session.narrator.say(_event(session, step + 1, outcome, time.monotonic() - started))
+    tell(session)
+    session.untold = (step, taken, began)
+    if taken.over():
+        tell(session)
+
+
+def tell(session: Session) -> None:
+    """Write the step that was taken last to the journal, waiting for its end if need be."""
+    if session.untold is None:
+        return
+    (step, taken, began), session.untold = session.untold, None
+    try:
+        outcome = taken.outcome()
+    except NotFiniteError as error:
+        raise not_finite(session, step, error) from error
+    now = time.monotonic()
+    session.narrator.say(_event(session, step + 1, outcome, now - max(began, session.told)))
+    session.told = now
 
 
 def _event(session: Session, step: int, outcome: Outcome, seconds: float) -> Step:
@@ -119,6 +165,8 @@ def _event(session: Session, step: int, outcome: Outcome, seconds: float) -> Ste
 
 
 def not_finite(session: Session, step: int, error: NotFiniteError) -> DbtuiError:
+    """The same words in every process, since any of them may be the first to say them."""
+    session.saved = session.ranks.as_leader(session.saved)
     return DbtuiError(
         "The training broke down",
         f"In step {step + 1} {error}, with {', '.join(map(printable, error.names))}. The step was not taken. {session.kept()}.",
@@ -129,6 +177,8 @@ def not_finite(session: Session, step: int, error: NotFiniteError) -> DbtuiError
 
 def end_early(session: Session, step: int) -> Ended:
     """Save and say why the run ends before its last step."""
+    if not session.ranks.leads:
+        return Ended(reason="stopped", step=step)
     saved = session.saved == step or save(session, step)
     kept = f"It can be resumed at step {step}." if saved else "The state of this step could not be saved."
     return Ended(reason="stopped", step=step, message=f"Stopped ({session.stop.reason}). {kept}")
@@ -136,6 +186,7 @@ def end_early(session: Session, step: int) -> Ended:
 
 def save(session: Session, step: int) -> bool:
     """Write a checkpoint; a disk that is full costs the checkpoint, not the run."""
+    tell(session)
     started = time.monotonic()
     session.narrator.phase("saving a checkpoint")
     try:
@@ -168,6 +219,7 @@ def sample(session: Session, step: int, prompt: str = "") -> None:
 
     Never raises: a sample that fails is a line in the journal, and the training goes on.
     """
+    tell(session)
     sampling = session.config.sampling
     prompts = [prompt] if prompt else sampling.prompts or [session.config.concept.prompt]
     seeds = list(range(sampling.seed, sampling.seed + sampling.count))
@@ -175,6 +227,7 @@ def sample(session: Session, step: int, prompt: str = "") -> None:
         resolution=session.resolution, steps=sampling.steps, guidance=sampling.guidance, scheduler=sampling.scheduler
     )
     name = f"asked-{step:06}-{time.time_ns()}.png" if prompt else f"step-{step:06}.png"
+    session.narrator.phase("sampling")
     learner, stop = session.learner, session.stop
     try:
         with drawing_mode(*learner.trained.values()), learner.accelerator.autocast():

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass, field
 
 import torch
 
-from dbtui.core.config import TrainingConfig
+from dbtui.core.architecture import Architecture
+from dbtui.core.config import Config, TrainingConfig
 from dbtui.core.fields import AUTO
+from dbtui.core.fit import decide
 from dbtui.core.units import format_bytes
-
-GIB = 2**30
 
 
 @dataclass(slots=True)
@@ -21,12 +22,28 @@ class Plan:
     precision: str
     optimizer: str
     gradient_checkpointing: bool
+    graph: bool = False
+    """Whether a step is one CUDA graph of this program's kernels."""
     notices: list[str] = field(default_factory=list)
+
+    def applied_to(self, config: Config) -> Config:
+        """``config`` as it is carried out here."""
+        return config.replace(
+            {
+                "training.precision": self.precision,
+                "training.optimizer": self.optimizer,
+                "training.gradient_checkpointing": self.gradient_checkpointing,
+                "training.graph": self.graph,
+            }
+        )
 
     def words(self) -> str:
         checkpointing = "with" if self.gradient_checkpointing else "without"
         precision = "32 bit" if self.precision == "no" else self.precision
-        return f"{device_words(self.device)}, {precision}, {self.optimizer}, {checkpointing} gradient checkpointing"
+        graph = ", as a CUDA graph" if self.graph else ""
+        return (
+            f"{device_words(self.device)}, {precision}, {self.optimizer}, {checkpointing} gradient checkpointing{graph}"
+        )
 
 
 def device_words(device: str) -> str:
@@ -36,19 +53,12 @@ def device_words(device: str) -> str:
     return {"mps": "Apple GPU"}.get(device, f"CPU with {torch.get_num_threads()} threads")
 
 
-def make_plan(training: TrainingConfig, device: str, trained: int, resolution: int, pictures: int) -> Plan:
-    """Decide what is auto and replace what cannot be had here.
-
-    ``trained`` parameters, ``pictures`` in one forward pass (class pictures count).
-    """
+def make_plan(config: Config, architecture: Architecture, device: str, free: int) -> Plan:
+    """Decide what is auto for a device with ``free`` bytes, and replace what cannot be had here."""
     notices: list[str] = []
-    precision = _precision(training.precision, device, notices)
-    optimizer = training.optimizer
-    checkpointing = training.gradient_checkpointing
-    if AUTO in (optimizer, checkpointing):
-        fits = _first_that_fits(device, trained, resolution, pictures, optimizer, checkpointing)
-        optimizer = fits[0] if optimizer == AUTO else optimizer
-        checkpointing = fits[1] if checkpointing == AUTO else checkpointing
+    precision = _precision(config.training.precision, device, notices)
+    decided = decide(config.replace({"training.precision": precision}), architecture, device, free)
+    training, optimizer = decided.training, str(decided.training.optimizer)
     if optimizer == "adamw8bit":
         problem = eight_bit_problem(device)
         if problem:
@@ -56,7 +66,26 @@ def make_plan(training: TrainingConfig, device: str, trained: int, resolution: i
                 f"8-bit Adam does not work here ({problem}); using AdamW, whose state is four times as large."
             )
             optimizer = "adamw"
-    return Plan(device, precision, str(optimizer), bool(checkpointing), notices)
+    plan = Plan(device, precision, optimizer, bool(training.gradient_checkpointing), notices=notices)
+    problem = graph_problem(plan, training)
+    if training.graph is True and problem:
+        notices.append(f"The step cannot be a CUDA graph here ({problem}); it is computed in the plain way.")
+    plan.graph = training.graph is not False and not problem
+    return plan
+
+
+def graph_problem(plan: Plan, training: TrainingConfig) -> str:
+    """Why a step cannot be one CUDA graph of this program's kernels; ``""`` if nothing is known against it."""
+    reasons = {
+        "there is no NVIDIA GPU": plan.device != "cuda" or torch.version.cuda is None,
+        "the precision is not bf16": plan.precision != "bf16",
+        "the optimizer is not AdamW": plan.optimizer != "adamw",
+        "gradient checkpointing is on": plan.gradient_checkpointing,
+        "EMA is on": training.ema,
+        "there are several processes": training.processes != 1,
+        "Triton is not installed": importlib.util.find_spec("triton") is None,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
 
 
 def _precision(asked: str, device: str, notices: list[str]) -> str:
@@ -74,35 +103,6 @@ def _precision(asked: str, device: str, notices: list[str]) -> str:
         notices.append("bf16 is not dependable on Apple GPUs; using 32 bit.")
         return "no"
     return asked
-
-
-def _first_that_fits(
-    device: str, trained: int, resolution: int, pictures: int, optimizer: str, checkpointing: bool | str
-) -> tuple[str, bool]:
-    """The fastest of the combinations allowed that should fit; the smallest if none does."""
-    choices = [
-        (o, c)
-        for c in ((False, True) if checkpointing == AUTO else (bool(checkpointing),))
-        for o in (("adamw", "adamw8bit") if optimizer == AUTO else (optimizer,))
-    ]
-    if device != "cuda":
-        return choices[0]
-    free, _ = torch.cuda.mem_get_info()
-    for choice in choices:
-        if estimate_memory(trained, resolution, pictures, *choice) < 0.92 * free:
-            return choice
-    return choices[-1]
-
-
-def estimate_memory(trained: int, resolution: int, pictures: int, optimizer: str, checkpointing: bool) -> float:
-    """Bytes on the GPU: weights, gradients and optimizer state of the trained parameters, and activations.
-
-    Activations grow with the pixels and, roughly, with the parameters of the UNet.
-    The constants are counted, not fitted to a GPU, and lean to the safe side.
-    """
-    state = trained * (16 if optimizer == "adamw" else 10.5)
-    activations = (1.2 if checkpointing else 4.5) * GIB * pictures * (resolution / 512) ** 2 * trained / 860e6
-    return state + activations + 1.5 * GIB
 
 
 def eight_bit_problem(device: str) -> str:

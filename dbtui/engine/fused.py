@@ -1,0 +1,93 @@
+"""The UNet with its norms, biases and gates on this program's kernels: the same function, the same weights."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.activations import GEGLU
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dbtui.engine.kernels.bias import add_bias, linear
+from dbtui.engine.kernels.geglu import geglu
+from dbtui.engine.kernels.group_norm import group_norm
+from dbtui.engine.kernels.layer_norm import layer_norm
+
+
+def fuse(unet: UNet2DConditionModel) -> None:
+    """Change how ``unet`` computes, in place; names and weights stay. For channels-last activations."""
+    for module in list(unet.modules()):
+        for kind, forward in FORWARDS.items():
+            if type(module) is kind and (kind is not ResnetBlock2D or _plain(module)):
+                module.forward = forward.__get__(module)
+    for module in unet.modules():
+        if isinstance(module, Transformer2DModel):
+            module.norm.forward = _group_norm.__get__(module.norm)
+    if isinstance(unet.conv_act, nn.SiLU):
+        unet.conv_norm_out.forward = _group_norm_silu.__get__(unet.conv_norm_out)
+        unet.conv_act = nn.Identity()
+
+
+def _plain(block: ResnetBlock2D) -> bool:
+    """Whether the block is of the kind that Stable Diffusion's UNet is made of."""
+    usual = block.upsample is None and block.downsample is None and block.time_embedding_norm == "default"
+    silu = isinstance(block.nonlinearity, nn.SiLU) and not block.skip_time_act
+    return usual and silu and block.output_scale_factor == 1.0 and block.dropout.p == 0
+
+
+def _resnet(self: ResnetBlock2D, x: Tensor, temb: Tensor) -> Tensor:
+    """Norm and SiLU in one; the first convolution's bias and the time embedding are the second norm's shift."""
+    embedding = functional.linear(functional.silu(temb), self.time_emb_proj.weight, self.time_emb_proj.bias)
+    hidden = _norm(self.norm1, x, silu=True)
+    hidden = _convolve(self.conv1, hidden)
+    hidden = _norm(self.norm2, hidden, silu=True, shift=embedding + self.conv1.bias)
+    hidden = _convolve(self.conv2, hidden)
+    bias = self.conv2.bias
+    if self.conv_shortcut is not None:
+        x, bias = _convolve(self.conv_shortcut, x), bias + self.conv_shortcut.bias
+    return add_bias(hidden, bias, x)
+
+
+def _norm(norm: nn.GroupNorm, x: Tensor, silu: bool, shift: Tensor | None = None) -> Tensor:
+    return group_norm(x, norm.weight, norm.bias, norm.num_groups, norm.eps, silu=silu, shift=shift)
+
+
+def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """The convolution without its bias."""
+    return functional.conv2d(x, layer.weight, None, layer.stride, layer.padding)
+
+
+def _conv(self: nn.Conv2d, x: Tensor) -> Tensor:
+    return add_bias(_convolve(self, x).contiguous(memory_format=torch.channels_last), self.bias)
+
+
+def _group_norm(self: nn.GroupNorm, x: Tensor) -> Tensor:
+    return _norm(self, x, silu=False)
+
+
+def _group_norm_silu(self: nn.GroupNorm, x: Tensor) -> Tensor:
+    return _norm(self, x, silu=True)
+
+
+def _layer_norm(self: nn.LayerNorm, x: Tensor) -> Tensor:
+    return layer_norm(x, self.weight, self.bias, self.eps)
+
+
+def _linear(self: nn.Linear, x: Tensor) -> Tensor:
+    return functional.linear(x, self.weight) if self.bias is None else linear(x, self.weight, self.bias)
+
+
+def _geglu(self: GEGLU, x: Tensor) -> Tensor:
+    return geglu(self.proj(x))
+
+
+FORWARDS = {
+    ResnetBlock2D: _resnet,
+    nn.Conv2d: _conv,
+    nn.LayerNorm: _layer_norm,
+    nn.Linear: _linear,
+    GEGLU: _geglu,
+}
+"""How each kind of module computes here."""

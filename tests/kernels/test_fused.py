@@ -1,0 +1,51 @@
+"""A fused UNet is the UNet it was: the same picture, the same gradients, the same names."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+pytest.importorskip("triton")
+
+from dbtui.engine.fused import fuse
+from dbtui.engine.kernels import bias, geglu, group_norm, layer_norm
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def small_unet(linear_projection: bool) -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    return UNet2DConditionModel(
+        sample_size=8, block_out_channels=(32, 64), layers_per_block=1, cross_attention_dim=16, attention_head_dim=8,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        use_linear_projection=linear_projection,
+    ).to(DEVICE)  # fmt: skip
+
+
+@pytest.mark.parametrize("linear_projection", [False, True])
+def test_fused_unet_computes_the_same(linear_projection: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = small_unet(linear_projection)
+    fused = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    fuse(fused)
+    used = set()
+    for module, name in ((bias, "_AddBias"), (geglu, "_Geglu"), (group_norm, "_GroupNorm"), (layer_norm, "_LayerNorm")):
+        original = getattr(module, name)
+        count = type(name, (), {"apply": staticmethod(lambda *a, o=original, n=name: (used.add(n), o.apply(*a))[1])})
+        monkeypatch.setattr(module, name, count)
+    x, t = torch.randn(2, 4, 8, 8, device=DEVICE), torch.tensor([10, 700], device=DEVICE)
+    hidden = torch.randn(2, 5, 16, device=DEVICE)
+    outs = [unet(x, t, hidden, return_dict=False)[0] for unet in (plain, fused)]
+    torch.testing.assert_close(outs[1], outs[0], rtol=1e-4, atol=1e-4)
+    for out in outs:
+        out.square().mean().backward()
+    assert used == {"_AddBias", "_Geglu", "_GroupNorm", "_LayerNorm"}
+    ours = dict(fused.named_parameters())
+    for name, parameter in plain.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(
+            ours[name].grad, parameter.grad, rtol=2e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
+        )
+    assert plain.state_dict().keys() == fused.state_dict().keys()

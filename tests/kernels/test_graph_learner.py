@@ -1,0 +1,200 @@
+"""The learner of an NVIDIA GPU, against the plain one: the same losses, the same weights, the same files.
+
+Without a GPU what would be replayed from a graph is run, and torch does what the kernels do, since Triton's
+interpreter takes its time; the kernels have tests of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_models
+import torch
+from accelerate import Accelerator
+
+pytest.importorskip("triton")
+
+from dbtui.core.base_model import find_model
+from dbtui.core.config import TrainingConfig
+from dbtui.engine import fused, graph_learner
+from dbtui.engine.examples import Batch, Examples
+from dbtui.engine.graph_learner import GraphLearner
+from dbtui.engine.latents import Latents
+from dbtui.engine.learner import Learner, NotFiniteError
+from dbtui.engine.machine import Plan
+from dbtui.engine.models import load_models
+from dbtui.engine.split_adamw import SplitAdamW
+
+HAS_GPU = torch.cuda.is_available()
+PROMPTS = ["a photo of sks toy", "a photo of a toy"]
+
+
+class Again:
+    """Stands for a graph: runs the work again, which puts gradients elsewhere each time."""
+
+    def __init__(self, work: Callable[[], None], pool: Any = None) -> None:
+        self.replay = work
+
+    def pool(self) -> None:
+        return None
+
+
+class Here:
+    """Stands for an event of a GPU that has nothing to wait for."""
+
+    def query(self) -> bool:
+        return True
+
+    def synchronize(self) -> None:
+        pass
+
+
+def step_in_torch(optimizer: SplitAdamW) -> None:
+    """AdamW on the masters of ``optimizer``, with its state where its kernel has it."""
+    gradients = [p.grad.float() for p in optimizer.parameters]
+    optimizer.norm.copy_(torch.stack([g.norm() for g in gradients]).norm())
+    optimizer._sound &= optimizer.norm.isfinite()
+    if not optimizer._sound:
+        return
+    optimizer._steps += 1
+    scale, steps = min(1.0, optimizer._max_norm / float(optimizer.norm)), float(optimizer._steps)
+    rates = dict(zip(optimizer._owners.tolist(), optimizer._rates.tolist(), strict=True))
+    for index, gradient in enumerate(gradients):
+        layout = optimizer.parameters[index].stride()
+        first, second = (
+            optimizer._part(state, index).as_strided(gradient.shape, layout)
+            for state in (optimizer.first, optimizer.second)
+        )
+        first.lerp_(gradient * scale, 0.1)
+        second.mul_(0.999).add_((gradient * scale).square(), alpha=0.001)
+        weight = optimizer.master(index) * (1 - rates[index] * optimizer._decay)
+        weight -= rates[index] / (1 - 0.9**steps) * first / ((second / (1 - 0.999**steps)).sqrt() + 1e-8)
+        optimizer.load_master(index, weight)
+
+
+@pytest.fixture(autouse=True)
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    if HAS_GPU:
+        return
+    monkeypatch.setattr(fused, "fuse", lambda unet: None)
+    monkeypatch.setattr(graph_learner, "_captured", Again)
+    monkeypatch.setattr(graph_learner, "_side_stream", contextlib.nullcontext)
+    monkeypatch.setattr(graph_learner, "_send_home", lambda numbers: (numbers.clone(), Here()))
+    monkeypatch.setattr(SplitAdamW, "step", step_in_torch)
+    monkeypatch.setattr(Batch, "pinned", lambda batch: batch.to(torch.device("cpu")))
+
+
+@pytest.fixture(scope="module")
+def shallow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two levels only: the interpreter takes its time for every kernel."""
+    sizes = tiny_models.SIZES | {
+        "unet": tiny_models.SIZES["unet"] | {
+            "block_out_channels": [32, 64], "layers_per_block": 1,
+            "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
+            "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+        },
+    }  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tiny_models, "SIZES", sizes)
+        return tiny_models.make_folder("sd1", tmp_path_factory.mktemp("shallow") / "folder")
+
+
+def latents(count: int, seed: int) -> Latents:
+    draw = torch.Generator().manual_seed(seed)
+    mean = torch.randn(count, 4, 4, 4, generator=draw)
+    return Latents(mean, torch.full_like(mean, 0.1), tuple((i,) for i in range(count)), tuple("abcde"[:count]))
+
+
+def make(
+    kind: type[Learner], model: Path, prior: bool = False, photos: Latents | None = None, **training: Any
+) -> tuple[Learner, Examples]:
+    config = TrainingConfig(**{"steps": 10, "batch_size": 1, "learning_rate": 1e-4, **training})
+    models = load_models(find_model(str(model)))
+    accelerator = Accelerator(cpu=not HAS_GPU)
+    models.to(accelerator.device)
+    plan = Plan("cuda" if HAS_GPU else "cpu", "bf16" if kind is GraphLearner else "no", "adamw", False)
+    learner = kind(models, config, 0.5, PROMPTS[: 2 if prior else 1], plan, accelerator)
+    examples = Examples(photos or latents(3, 0), latents(4, 1) if prior else None, config, 0.18215, 1000)
+    learner.warm_up(list(examples.of_step(0)))
+    return learner, examples
+
+
+def train(learner: Learner, examples: Examples, steps: range) -> list[float]:
+    return [learner.step(step, list(examples.of_step(step))).outcome().loss for step in steps]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"accumulation": 2, "prior": True, "min_snr_gamma": 5.0},
+        {"text_encoder": True, "text_encoder_rate": 0.5},
+    ],
+    ids=["plain", "prior", "text encoder"],
+)
+def test_learns_what_the_plain_learner_learns(shallow_model: Path, options: dict[str, Any]) -> None:
+    plain, examples = make(Learner, shallow_model, **options)
+    start = {c: {n: w.clone() for n, w in part.items()} for c, part in plain.weights().items()}
+    wanted = train(plain, examples, range(3))
+    fast, examples = make(GraphLearner, shallow_model, **options)
+    assert all(torch.equal(w, start[c][n]) for c, part in fast.weights().items() for n, w in part.items()), "warm-up"
+    losses = train(fast, examples, range(3))
+    assert losses == pytest.approx(wanted, rel=0.02)
+    ours, theirs = fast.weights(), plain.weights()
+    assert {c: set(part) for c, part in ours.items()} == {c: set(part) for c, part in theirs.items()}
+    moved = error = 0.0
+    for component, part in theirs.items():
+        for name, weight in part.items():
+            assert ours[component][name].shape == weight.shape
+            if torch.equal(weight, start[component][name]):
+                assert torch.equal(ours[component][name], weight), f"{name} is not trained"
+            moved += float((weight - start[component][name]).square().sum())
+            error += float((weight - ours[component][name]).square().sum())
+    # Adam's first steps are all but signs, and the sign of a gradient that is almost nothing is chance.
+    assert 0 < math.sqrt(error) < 0.5 * math.sqrt(moved)
+
+
+def test_keeps_what_is_not_trained_as_it_was(shallow_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # torch's own bf16 convolutions with frozen weights crash on a CPU, so that no step is taken here.
+    monkeypatch.setattr(GraphLearner, "warm_up", Learner.warm_up)
+    plain, _ = make(Learner, shallow_model, layers="attention")
+    fast, _ = make(GraphLearner, shallow_model, layers="attention")
+    ours, theirs = fast.weights()["unet"], plain.weights()["unet"]
+    assert {name for name, index in fast._indices["unet"].items()} == {name for name in theirs if "attentions." in name}
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
+
+
+def test_resumes_where_it_was(shallow_model: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    first, examples = make(GraphLearner, shallow_model)
+    train(first, examples, range(2))
+    save_file(first.weights()["unet"], tmp_path / "unet.safetensors")
+    torch.save(first.state(), tmp_path / "state.pt")
+    second, _ = make(GraphLearner, shallow_model)
+    second.load_weights({"unet": tmp_path / "unet.safetensors"})
+    second.load_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    losses = [train(learner, examples, range(2, 4)) for learner in (first, second)]
+    assert losses[0] == losses[1]
+    ours, theirs = first.weights()["unet"], second.weights()["unet"]
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_loss_that_is_no_number_names_its_picture_and_changes_nothing(shallow_model: Path) -> None:
+    photos = latents(2, 0)
+    photos.mean[1, 0, 0, 0] = math.nan
+    learner, examples = make(GraphLearner, shallow_model, photos=photos, batch_size=2)
+    before = {name: weight.clone() for name, weight in learner.weights()["unet"].items()}
+    taken = learner.step(0, list(examples.of_step(0)))
+    learner.step(1, list(examples.of_step(1)))  # it is on its way when the first is heard of
+    with pytest.raises(NotFiniteError, match="loss") as raised:
+        taken.outcome()
+    assert raised.value.names == ["b"]
+    after = learner.weights()["unet"]
+    assert all(torch.equal(before[name], after[name]) for name in before)
