@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,8 +71,11 @@ class Run:
         return Config.read(self.path / "config.toml")
 
     @classmethod
-    def create(cls, config: Config, pictures: list[dict[str, Any]]) -> Run:
-        """A new run folder. ``pictures`` are the photos' paths and hashes: a run never learns from others."""
+    def create(cls, config: Config, pictures: list[dict[str, Any]], photos: Path | None = None) -> Run:
+        """A new run folder. ``pictures`` are the photos' paths and hashes: a run never learns from others.
+
+        ``photos`` is a folder that nobody else keeps; it is copied, and the run learns from its copy.
+        """
         stamp = time.strftime("%Y%m%d-%H%M%S")
         paths.make_private(paths.runs_dir())
         for attempt in range(1, 1000):
@@ -79,6 +83,11 @@ class Run:
             destination = paths.runs_dir() / f"{stamp}-{config.concept.name}{suffix}"
             with contextlib.suppress(FileExistsError):
                 with paths.whole_folder(destination) as folder:
+                    if photos is not None:
+                        kept = destination / "photos"
+                        shutil.copytree(photos, folder / kept.name)
+                        config = config.replace({"data.folder": str(kept)})
+                        pictures = [{**p, "path": str(kept / Path(p["path"]).name)} for p in pictures]
                     (folder / "config.toml").write_text(config.to_toml(), encoding="utf-8")
                     (folder / "pictures.json").write_text(json.dumps(pictures, indent=1), encoding="utf-8")
                     for name in ("control", "samples", "checkpoints"):
@@ -119,22 +128,21 @@ class Run:
             file.unlink(missing_ok=True)
         return taken
 
-    def claim(self) -> IO[bytes]:
+    def claim(self, patience: float = 0.0) -> IO[bytes]:
         """Say in ``process.json`` that this process trains the run, and hold its lock until the result is closed.
 
-        Raises DbtuiError if another trainer holds it.
+        Raises DbtuiError if another trainer still holds it after ``patience`` seconds.
         """
         lock = open(self.path / "lock", "ab")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise DbtuiError(
-                "The run has a trainer", f"{self.id} is being trained.", "Watch it with `dbtui follow`."
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        record = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+        deadline = time.monotonic() + patience
+        while not _locked(lock):
+            if time.monotonic() >= deadline:
+                lock.close()
+                raise DbtuiError(
+                    "The run has a trainer", f"{self.id} is being trained.", "Watch it with `dbtui follow`."
+                )
+            time.sleep(0.05)
+        record = {"pid": os.getpid(), "started": psutil.Process().create_time(), "claimed": time.time()}
         paths.write_atomic(self.path / "process.json", json.dumps(record))
         return lock
 
@@ -144,13 +152,17 @@ class Run:
         lock.close()
 
     def trainer(self) -> tuple[int, float] | None:
-        """Process number and start time of the live trainer; a process that merely has its old number is not it."""
+        """Process number of the live trainer, and when it claimed the run.
+
+        A process that merely has its old number is not it. (The start time that the system tells may be
+        off by a second, which is too coarse to compare with the journal.)
+        """
         try:
             record = json.loads((self.path / "process.json").read_text(encoding="utf-8"))
             process = psutil.Process(int(record["pid"]))
             started = process.create_time()
             alive = process.status() != psutil.STATUS_ZOMBIE and abs(started - float(record["started"])) < 2
-            return (process.pid, started) if alive else None
+            return (process.pid, float(record.get("claimed", started))) if alive else None
         except (OSError, ValueError, KeyError, TypeError, psutil.Error):
             return None
 
@@ -165,6 +177,17 @@ class Run:
         if trainer is not None:
             return State("live", step)
         return State("lost", step) if events else State("new")
+
+
+def _locked(lock: IO[bytes]) -> bool:
+    """Whether this process has got the lock; a file system without locks refuses nobody."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def runs() -> list[Run]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from dbtui.core.config import TrainingConfig
 from dbtui.engine import draws
 from dbtui.engine.latents import Latents
+from dbtui.engine.ranks import ALONE, Ranks
 
 INSTANCE, CLASS = 0, 1
 """Rows of the prompt embeddings."""
@@ -18,7 +19,10 @@ INSTANCE, CLASS = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Examples of one forward pass, photos first. ``latents`` and ``noise`` are [B, C, h, w], fp32, on the CPU."""
+    """Examples of one forward pass, photos first. ``latents`` and ``noise`` are [B, C, h, w], fp32, on the CPU.
+
+    ``position`` is that of its first photo in the endless sequence of photos.
+    """
 
     latents: Tensor
     noise: Tensor
@@ -26,37 +30,42 @@ class Batch:
     prompts: Tensor
     instances: int
     names: tuple[str, ...]
+    position: int
 
     def to(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         parts = (self.latents, self.noise, self.timesteps, self.prompts)
         return tuple(part.to(device, non_blocking=True) for part in parts)  # type: ignore[return-value]
 
+    def pinned(self) -> tuple[Tensor, ...]:
+        """Latents, noise, timesteps and prompts in memory that a GPU copies from while this program goes on."""
+        return tuple(part.pin_memory() for part in (self.latents, self.noise, self.timesteps, self.prompts))
+
 
 class Examples:
-    """Makes the batches of any step, in any order, always the same."""
+    """Makes the batches of any step, in any order, always the same.
+
+    Of several processes each gets its share of a step's batches; which one gets which changes none of them.
+    """
 
     def __init__(
-        self, photos: Latents, pictures: Latents | None, training: TrainingConfig, scaling: float, timesteps: int
-    ) -> None:
+        self, photos: Latents, pictures: Latents | None, training: TrainingConfig, scaling: float, timesteps: int,
+        ranks: Ranks = ALONE,
+    ) -> None:  # fmt: skip
         self._sets = [photos] if pictures is None else [photos, pictures]
         self._training = training
         self._scaling = scaling
         self._timesteps = timesteps
-
-    @property
-    def pictures_per_step(self) -> int:
-        """Photos that one optimizer step learns from."""
-        return self._training.batch_size * self._training.accumulation
+        self._ranks = ranks
 
     def epoch(self, step: int) -> float:
         """How often each photo has been seen after ``step`` steps."""
-        return step * self.pictures_per_step / len(self._sets[0])
+        return step * self._training.photos_per_step / len(self._sets[0])
 
     def of_step(self, step: int) -> Iterator[Batch]:
-        """The batches that are added up in optimizer step ``step`` (from 0)."""
+        """This process's share of the batches that are added up in optimizer step ``step`` (from 0)."""
         size = self._training.batch_size
-        for micro in range(self._training.accumulation):
-            first = step * self.pictures_per_step + micro * size
+        for batch in range(self._ranks.index, self._training.batches_per_step, self._ranks.count):
+            first = step * self._training.photos_per_step + batch * size
             yield self._batch(range(first, first + size))
 
     def _batch(self, positions: range) -> Batch:
@@ -70,6 +79,7 @@ class Examples:
             prompts=torch.tensor(kinds),
             instances=len(positions),
             names=names,
+            position=positions.start,
         )
 
     def _example(self, kind: int, position: int) -> tuple[Tensor, Tensor, int, str]:

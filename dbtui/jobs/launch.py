@@ -8,17 +8,23 @@ import sys
 import time
 
 from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.rank import LAUNCHER_VARIABLES
 from dbtui.core.run import Run
+from dbtui.jobs.processes import share
 
 PATIENCE = 30.0
 """Seconds in which a new trainer must have claimed its run; it takes a fraction of one."""
 
 
-def launch(run: Run) -> int:
+def launch(run: Run, processes: int | str | None = None) -> int:
     """Start the trainer of ``run`` and return its process number once it has claimed the run.
 
-    Raises DbtuiError if the run has a trainer already, or if the new one does not come up.
+    ``processes`` (a number or ``auto``) instead of those that the run was begun with.
+    Raises UsageError if the machine cannot do with that many, DbtuiError if the run has a trainer
+    already, or if the new one does not come up.
     """
+    training = run.config.training
+    count = share(training, training.processes if processes is None else processes)
     if run.state().name == "live":
         raise DbtuiError(
             "The run has a trainer", f"{run.id} is being trained.", f"Watch it with `dbtui follow {run.id}`."
@@ -30,7 +36,7 @@ def launch(run: Run) -> int:
         request.unlink()  # wishes to a trainer that is gone
     with open(run.log, "ab") as log:
         process = subprocess.Popen(
-            engine_command("train", str(run.path)),
+            trainer_command(run, count),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -55,14 +61,25 @@ def launch(run: Run) -> int:
     )
 
 
+def trainer_command(run: Run, processes: int) -> list[str]:
+    """The trainer as a command: the engine itself, or a supervisor of several."""
+    if processes == 1:
+        return engine_command("train", str(run.path))
+    return [sys.executable, "-P", "-m", "dbtui.jobs.supervise", str(run.path), str(processes)]
+
+
 def engine_command(*arguments: str) -> list[str]:
     """The engine as a command. ``-P``: nothing is imported from the folder it happens to run in."""
     return [sys.executable, "-P", "-m", "dbtui.engine", *arguments]
 
 
 def engine_environment() -> dict[str, str]:
-    """This process's environment, with Python's output unbuffered, so that the log is never behind."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1"}
+    """This process's environment, for a process that works alone and numbers GPUs as the driver does.
+
+    Python's output is unbuffered, so that the log is never behind.
+    """
+    kept = {name: value for name, value in os.environ.items() if name not in LAUNCHER_VARIABLES}
+    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", **kept, "PYTHONUNBUFFERED": "1"}
 
 
 def _last_line(run: Run) -> str:

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -129,6 +130,27 @@ def test_a_stopped_run_that_was_taken_up_again_is_live(new_run: MakeRun, trainer
     tell(run, Started(pid=1, steps=9), Ended(reason="stopped", step=3, time=time.time() - 60))
     trainer(run)
     assert (run.state().name, run.state().step) == ("live", 3)
+
+
+def test_a_run_that_is_taken_up_the_moment_it_has_stopped_is_live(new_run: MakeRun) -> None:
+    """By a process that is older than that: the system tells start times to the second only."""
+    run = new_run()
+    tell(run, Started(pid=1, steps=9), Ended(reason="stopped", step=3))
+    lock = run.claim()
+    assert (run.state().name, run.state().step) == ("live", 3)
+    run.release(lock)
+
+
+def test_a_claim_waits_for_a_killed_trainer_to_be_gone(new_run: MakeRun, trainer: Callable) -> None:
+    run = new_run()
+    process = trainer(run)
+    killer = threading.Timer(0.2, process.kill)
+    killer.start()
+    lock = run.claim(patience=60)
+    killer.join()
+    assert process.wait() == -signal.SIGKILL
+    assert run.trainer() is not None and run.trainer()[0] == os.getpid()
+    run.release(lock)
 
 
 def test_a_process_with_the_trainers_old_number_is_not_the_trainer(new_run: MakeRun) -> None:
