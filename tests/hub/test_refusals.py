@@ -1,0 +1,195 @@
+"""What a hub refuses, and what is refused of what it has: each answered in words, the token told to nobody."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dbtui.core import hub_cache
+from dbtui.core.base_model import find_model
+from dbtui.core.download import Plan, fetch, is_missing, make_plan, plan_missing
+from dbtui.core.errors import DbtuiError, UsageError
+from dbtui.core.receive import Listener
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+
+pytestmark = pytest.mark.usefixtures("hub_here")
+
+
+def download(listener: Listener | None = None) -> Plan:
+    listener = listener or Listener()
+    plan = make_plan("tiny/sd", listener)
+    fetch(plan, listener)
+    return plan
+
+
+def log_in(token: str) -> None:
+    from dbtui.core.hub import store_token
+
+    store_token(token)
+
+
+@pytest.mark.parametrize("path", ["/api/models", "model_index.json", "unet/config.json"])
+@pytest.mark.parametrize(
+    "status,logged_in,words",
+    [
+        (401, False, ["401", "not logged in", "dbtui login", "{page}"]),
+        (401, True, ["401", "token", "dbtui login", "{page}"]),
+        (403, False, ["gated", "not logged in", "dbtui login", "{page}"]),
+        (403, True, ["gated", "you are logged in", "Accept", "{page}"]),
+        (404, False, ["404", "not logged in", "{page}"]),
+        (418, False, ["418", "{page}"]),
+    ],
+)
+def test_a_refusal_says_what_to_do(
+    path: str, status: int, logged_in: bool, words: list[str], hub: Any, waits: list[float]
+) -> None:
+    if logged_in:
+        log_in(hub.token)
+    hub.fail(path, status=status)
+    with pytest.raises(DbtuiError) as caught:
+        download()
+    text = f"{caught.value} {caught.value.hint}"
+    for word in words:
+        assert word.replace("{page}", f"{hub.url}/tiny/sd") in text
+    assert hub.token not in text and not waits, "what a person has to mend is not tried again"
+
+
+def test_a_name_that_is_misspelt_is_answered_with_the_nearest(hub: Any) -> None:
+    download()
+    with pytest.raises(UsageError) as caught:
+        make_plan("tiny/sdd", Listener())
+    assert "Did you mean tiny/sd?" in caught.value.hint
+    with pytest.raises(UsageError) as caught:
+        make_plan("stable-diffusion-v1-5/stable-difusion-v1-5", Listener())
+    assert "Did you mean stable-diffusion-v1-5/stable-diffusion-v1-5?" in caught.value.hint
+
+
+@pytest.mark.parametrize("path", ["/api/models", "unet/config.json", UNET])
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_hub_that_is_busy_is_asked_again_after_the_time_it_names(
+    path: str, status: int, hub: Any, waits: list[float]
+) -> None:
+    hub.fail(path, status=status, headers={"Retry-After": "17"}, times=2)
+    said: list[str] = []
+    download(Listener(say=said.append))
+    assert waits == [17, 17] and not is_missing(hub.name)
+    assert str(status) in said[0] and "17 s" in said[0]
+
+
+def test_a_hub_that_stays_busy_is_named(hub: Any, waits: list[float]) -> None:
+    hub.fail("/api/models", status=429)
+    with pytest.raises(DbtuiError, match="slow down"):
+        download()
+    assert waits
+    waits.clear()
+    hub.faults[0].headers = {"Retry-After": "3600"}
+    with pytest.raises(DbtuiError, match="1:00:00"):
+        download()
+    assert not waits, "an hour is not waited out"
+
+
+def test_a_hub_that_cannot_be_reached_is_named(hub: Any, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.server_close()
+    for token in (hub.token, f"{hub.token}\u2713"):  # the second is no header
+        log_in(token)
+        with pytest.raises(DbtuiError, match="cannot be reached") as caught:
+            download()
+        assert hub.url in caught.value.message and waits
+        assert hub.token not in f"{caught.value} {caught.value.hint}"
+    for address in ("file:///etc", "nonsense", "http://[::1"):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        with pytest.raises(DbtuiError, match="cannot be reached"):
+            download()
+
+
+def test_a_login_page_in_place_of_the_hub_is_named(hub: Any) -> None:
+    hub.fail("/api/models", status=200)
+    with pytest.raises(DbtuiError, match="makes no sense"):
+        download()
+
+
+def test_the_token_goes_to_the_hub_and_not_to_where_it_sends_on(hub: Any, start_hub: Callable[..., Any]) -> None:
+    log_in(hub.token)
+    hub.storage = start_hub(hub.files)
+    hub.storage.speak(linked=False, etags="path")
+    hub.speak(linked=False, etags="none")
+    download()
+    assert find_model(hub.name).weights["unet"].read_bytes() == hub.files[UNET], "a storage's tag is no hash"
+    assert len(hub.storage.asked(UNET)) == 1
+    assert {seen.token for seen in hub.storage.seen} == {""}
+    assert {seen.token for seen in hub.seen} == {f"Bearer {hub.token}"}
+    hub.storage.fail(UNET, cut=100, times=1)
+    shutil.rmtree(hub_cache.cache_root())
+    download()
+    assert [seen.start for seen in hub.storage.asked(UNET)][1:] == ["", "bytes=100-"]
+    assert {seen.token for seen in hub.storage.seen} == {""}
+
+
+def test_a_redirect_to_a_file_of_this_machine_is_not_followed(hub: Any, waits: list[float]) -> None:
+    hub.fail("model_index.json", status=302, headers={"Location": "file:///etc/passwd"})
+    with pytest.raises(DbtuiError, match="cannot be reached"):
+        download()
+    hub.faults[0].headers = {"Location": f"{hub.url}/tiny/sd/resolve/main/model_index.json"}
+    with pytest.raises(DbtuiError, match="leads nowhere"):
+        download()
+
+
+@pytest.mark.parametrize(
+    "change,words",
+    [
+        ({UNET: None, "unet/diffusion_pytorch_model.fp16.safetensors": None}, ["diffusion_pytorch_model.bin", "can run code"]),
+        ({UNET: None, "unet/diffusion_pytorch_model.fp16.safetensors": None,
+          "unet/diffusion_pytorch_model.safetensors.index.json": b"{}",
+          "unet/diffusion_pytorch_model-00001-of-00002.safetensors": b""}, ["00001-of-00002", "single safetensors"]),
+        ({"model_index.json": None}, ["model_index.json", "model.ckpt"]),
+        ({"vae/config.json": None}, ["vae/config.json"]),
+        ({"tokenizer/tokenizer.json": None}, ["no tokenizer"]),
+        ({"model_index.json": b"[]"}, ["not a JSON object"]),
+    ],
+    ids=["bin only", "sharded", "no index", "no config", "no tokenizer", "index is a list"],
+)  # fmt: skip
+def test_a_model_that_cannot_be_used_is_refused_before_its_weights(
+    change: dict[str, bytes | None], words: list[str], hub: Any
+) -> None:
+    for file, content in change.items():
+        hub.files.pop(file, None)
+        if content is not None:
+            hub.files[file] = content
+    with pytest.raises(DbtuiError) as caught:
+        download()
+    for word in words:
+        assert word in f"{caught.value} {caught.value.hint}"
+    assert not any(seen.path.endswith(".safetensors") for seen in hub.seen)
+
+
+@pytest.mark.parametrize(
+    "change,words",
+    [
+        ({"_class_name": "StableDiffusionXLPipeline"}, "Stable Diffusion XL"),
+        ({"unet": ["my_unet", "MyUNet"]}, "code that comes with a model is never run"),
+    ],
+)
+def test_another_family_is_refused_after_one_small_file(change: dict[str, Any], words: str, hub: Any) -> None:
+    hub.files["model_index.json"] = json.dumps(json.loads(hub.files["model_index.json"]) | change).encode()
+    with pytest.raises(DbtuiError, match=words):
+        download()
+    assert [seen.path.rpartition("/")[2] for seen in hub.seen] == ["main", "model_index.json"]
+
+
+def test_offline_asks_nobody(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(UsageError, match="not on this machine"):
+        plan_missing(hub.name, Listener())
+    assert hub.seen == []
+
+
+@pytest.mark.parametrize(
+    "name", ["mini", "../evil", "a/../b", "a--b/c", "a/b/c", "/abs/path", "~/x", "a/b\n", "", "a/" + "b" * 200]
+)
+def test_what_is_no_id_never_reaches_the_hub(name: str, hub: Any) -> None:
+    assert not is_missing(name) and hub.seen == []
