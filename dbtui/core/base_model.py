@@ -6,14 +6,17 @@ import hashlib
 import json
 import math
 import os
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dbtui.core import paths
 from dbtui.core.config import DEFAULT_MODEL
 from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core.fields import AUTO
+from dbtui.core.hub_cache import find_snapshot, is_id
+from dbtui.core.single_file import read_single_file
 from dbtui.core.weights import BYTES, read_header, remembered_sha256
 
 MINI = "mini"
@@ -44,7 +47,11 @@ SUPPORTED = "Stable Diffusion 1.x and 2.x (text to image) are supported."
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """A model in diffusers layout whose files were looked at. Sizes are in pixels."""
+    """A model, a folder in diffusers layout or a single file, whose files were looked at. Sizes are in pixels.
+
+    ``configs`` are those of unet, vae, text_encoder and scheduler as diffusers names their values;
+    ``pad_token`` is in place of the tokenizer's own, if it is not None.
+    """
 
     name: str
     path: Path
@@ -55,17 +62,24 @@ class BaseModel:
     weights: dict[str, Path]
     parameters: dict[str, int]
     has_safety_checker: bool
+    configs: dict[str, dict[str, Any]]
+    tokenizer: Path
+    pad_token: str | None = None
+    notices: tuple[str, ...] = ()
+    """What a person should know before teaching it."""
+
+    @property
+    def is_single_file(self) -> bool:
+        """Whether all components are in one file, in the original layout (``core.original``)."""
+        return self.weights["unet"] == self.path
 
     def fingerprint(self, *components: str) -> str:
         """A hash of the weights of these components (all): two models with the same one draw the same."""
         parts = components or tuple(COMPONENTS)
         hashes = "".join(f"{part}={remembered_sha256(self.weights[part])}\n" for part in parts)
+        if not components and self.prediction != "epsilon":
+            hashes += f"prediction={self.prediction}\n"
         return hashlib.sha256(hashes.encode()).hexdigest()
-
-    def variant(self, component: str) -> str | None:
-        """``fp16`` where the weights file's name says so."""
-        match = re.fullmatch(r".+\.(\w+)\.safetensors", self.weights[component].name)
-        return match[1] if match else None
 
     def check_resolution(self, resolution: int) -> int:
         """``resolution``, if the model can draw it. Raises UsageError with the nearest that it can."""
@@ -79,54 +93,69 @@ class BaseModel:
         return resolution
 
 
-def find_model(name: str) -> BaseModel:
-    """The model that ``name`` stands for: mini, a folder, or an id in the local hub cache.
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """Weights that are still on the hub: where they will be, and about how many parameters they hold."""
 
+    path: Path
+    parameters: int
+
+
+def find_model(name: str, coming: Mapping[str, Coming] = {}, prediction: str = AUTO) -> BaseModel:
+    """The model that ``name`` stands for: mini, a folder, a single file, or an id in the local hub cache.
+
+    ``coming`` are the components whose weights are to be downloaded (``core.download``); ``prediction``
+    is what the UNet predicts (epsilon, v_prediction), where that is not to be read from the model (auto).
     Raises UsageError if there is none, DbtuiError if it is damaged or of an unsupported family.
     """
+    path = Path(os.path.expanduser(name))
+    if name != MINI and os.path.isfile(path):
+        return _read_file(name, path.absolute(), prediction)  # a link's target may lack the suffix
+    model = _read(name, _folder(name, path), coming)
+    if prediction in (AUTO, model.prediction):
+        return model
+    scheduler = {**model.configs["scheduler"], "prediction_type": prediction}
+    return replace(model, prediction=prediction, configs={**model.configs, "scheduler": scheduler})
+
+
+def _folder(name: str, path: Path) -> Path:
     if name == MINI:
-        return _read(name, paths.mini_dir() / "model")
-    folder = Path(os.path.expanduser(name))
-    if name and os.path.isdir(folder):
-        return _read(name, folder.resolve())
-    if os.path.isfile(folder):
-        raise UsageError(
-            f"{printable(name)} is a single file",
-            "This version reads models as folders in diffusers layout.",
-            "Convert the file to a diffusers folder first.",
-        )
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", name) and not name.startswith((".", "/")):
-        return _read(name, _cached_snapshot(name))
+        return paths.mini_dir() / "model"
+    if name and os.path.isdir(path):
+        return path.resolve()
+    if is_id(name):
+        return _cached_snapshot(name)
     raise UsageError(
         f"There is no model {printable(name)}",
-        "It is neither 'mini', nor a folder, nor the id of a model in the hub cache.",
+        "It is neither 'mini', nor a folder, nor a file, nor the id of a model in the hub cache.",
         "Try --model mini, which is always there.",
     )
 
 
 def _cached_snapshot(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:
+    snapshot = find_snapshot(name)
+    if snapshot is None:
         default = "" if name != DEFAULT_MODEL else " It is the default; name another with --model."
         raise UsageError(
-            f"The model {printable(name)} is not on this machine",
+            f"The model {name} is not on this machine",
             f"No folder has this name, and the hub cache has no copy. Nothing was downloaded.{default}",
-            f"Fetch it with `hf download {printable(name)}`, or try --model mini, which is always there.",
-        ) from error
+            "Without --offline and HF_HUB_OFFLINE it is downloaded first. --model mini is always there.",
+        )
+    return snapshot
 
 
-def _read(name: str, folder: Path) -> BaseModel:
-    index = _json(folder / "model_index.json")
+def weights_names(stem: str) -> tuple[str, ...]:
+    """The files that can hold a component's weights, the one to prefer first: training starts from full precision."""
+    return f"{stem}.safetensors", f"{stem}.fp16.safetensors"
+
+
+def check_index(name: str, index: Mapping[str, Any]) -> None:
+    """Raise DbtuiError unless ``model_index.json`` is of a supported family and names no code of its own."""
     pipeline = str(index.get("_class_name", ""))
     if pipeline != "StableDiffusionPipeline":
         what = OTHER_FAMILIES.get(pipeline, f"of the family {printable(pipeline) or 'unknown'}")
         raise DbtuiError("This model is not supported", f"{printable(name)} is {what}.", SUPPORTED)
-    weights = {}
-    for part, (library, classes, stem) in COMPONENTS.items():
+    for part, (library, classes, _) in COMPONENTS.items():
         entry = index.get(part)
         if not isinstance(entry, list) or len(entry) != 2 or entry[0] != library or str(entry[1]) not in classes:
             raise DbtuiError(
@@ -134,14 +163,47 @@ def _read(name: str, folder: Path) -> BaseModel:
                 f"Its {part} is {printable(entry)}, and code that comes with a model is never run.",
                 SUPPORTED,
             )
-        weights[part] = _weights_file(folder / part, stem)
-    unet, vae = _json(folder / "unet" / "config.json"), _json(folder / "vae" / "config.json")
-    scheduler = _json(folder / "scheduler" / "scheduler_config.json")
+
+
+def _read_file(name: str, file: Path, prediction: str) -> BaseModel:
+    contents = read_single_file(file, prediction)
+    unet, vae = contents.configs["unet"], contents.configs["vae"]
+    return BaseModel(
+        name=name,
+        path=file,
+        family=contents.family,
+        prediction=contents.configs["scheduler"]["prediction_type"],
+        resolution=contents.resolution,
+        multiple=_multiple(unet, vae),
+        weights=dict.fromkeys(COMPONENTS, file),
+        parameters=contents.parameters,
+        has_safety_checker=False,
+        configs=contents.configs,
+        tokenizer=contents.tokenizer,
+        pad_token=contents.pad_token,
+        notices=contents.notices,
+    )
+
+
+def _multiple(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
+    """Pixels that a picture's side must be a multiple of: the VAE and the UNet halve it at each level but one."""
+    return 2 ** (len(vae["block_out_channels"]) + len(unet["block_out_channels"]) - 2)
+
+
+def _read(name: str, folder: Path, coming: Mapping[str, Coming] = {}) -> BaseModel:
+    index = read_json(folder / "model_index.json")
+    check_index(name, index)
+    weights = {
+        part: coming[part].path if part in coming else _weights_file(folder / part, stem)
+        for part, (_, _, stem) in COMPONENTS.items()
+    }
+    configs = {part: read_json(folder / part / "config.json") for part in COMPONENTS}
+    configs["scheduler"] = scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    unet, vae = configs["unet"], configs["vae"]
     try:
         family = _family(unet)
-        factor = 2 ** (len(vae["block_out_channels"]) - 1)
-        multiple = factor * 2 ** (len(unet["block_out_channels"]) - 1)
-        side = unet["sample_size"] * factor
+        multiple = _multiple(unet, vae)
+        side = unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
     except (KeyError, TypeError) as error:
         raise DbtuiError(
             "This model is damaged", f"{printable(folder)}: its configs lack {error}.", SUPPORTED
@@ -161,8 +223,10 @@ def _read(name: str, folder: Path) -> BaseModel:
         resolution=side,
         multiple=multiple,
         weights=weights,
-        parameters={part: _count(file) for part, file in weights.items()},
+        parameters={p: coming[p].parameters if p in coming else _count(file) for p, file in weights.items()},
         has_safety_checker=isinstance(index.get("safety_checker"), list) and any(index["safety_checker"]),
+        configs=configs,
+        tokenizer=folder / "tokenizer",
     )
 
 
@@ -178,7 +242,7 @@ def _family(unet: dict[str, Any]) -> str:
 
 
 def _weights_file(folder: Path, stem: str) -> Path:
-    for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
+    for name in weights_names(stem):
         if (folder / name).is_file():
             return folder / name
     others = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".ckpt", ".json", ".safetensors"))
@@ -186,7 +250,7 @@ def _weights_file(folder: Path, stem: str) -> Path:
     raise DbtuiError(
         "The model's weights are missing",
         f"{printable(folder)} has no {stem}.safetensors. {found}",
-        "Only single safetensors files are read, since the older formats can run code.",
+        "Of a folder only .safetensors files are read, one for each part, since the older formats can run code.",
     )
 
 
@@ -197,7 +261,8 @@ def _count(file: Path) -> int:
     return sum(math.prod(shape) for kind, shape in header.values() if kind in BYTES)
 
 
-def _json(file: Path) -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object of a model's folder. Raises DbtuiError."""
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -13,8 +14,11 @@ from typing import Any
 from dbtui.core import paths
 from dbtui.core.errors import DbtuiError, printable
 
-LONGEST_HEADER = 100_000_000
-"""Bytes; the format's own limit."""
+LONGEST_HEADER = 25_000_000
+"""Bytes, of the 100 million that the format allows: models of this kind have half a million."""
+
+LARGEST = 2**48
+"""No dimension and no file is larger."""
 
 BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
          "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8}  # fmt: skip
@@ -31,13 +35,14 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > min(LONGEST_HEADER, size - 8):
-                raise ValueError("its header is longer than the file")
-            header: dict[str, Any] = json.loads(file.read(length))
+                raise ValueError("its header is longer than the file, or than that of any model")
+            header: dict[str, Any] = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
         header.pop("__metadata__", None)
         tensors, spans = {}, []
         for name, entry in header.items():
             kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-            if kind not in BYTES or any(not isinstance(n, int) or n < 0 for n in (*shape, start, stop)):
+            numbers = (*shape, start, stop)
+            if kind not in BYTES or len(shape) > 8 or any(type(n) is not int or not 0 <= n < LARGEST for n in numbers):
                 raise ValueError(f"the entry of {name} makes no sense")
             if stop - start != math.prod(shape) * BYTES[kind]:
                 raise ValueError(f"{name} does not have the bytes its shape needs")
@@ -51,12 +56,33 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
         if size != 8 + length + end:
             raise ValueError(f"it has {size:,} bytes and should have {8 + length + end:,}")
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        why = printable(error)[:300] if isinstance(error, ValueError) else "its header makes no sense"
         raise DbtuiError(
             "A weights file is damaged or cut short",
-            f"{printable(path)}: {printable(error) or 'no header'}. Nothing was loaded.",
+            f"{printable(path)}: {why}. Nothing was loaded.",
             "Download or copy the file again.",
         ) from error
     return tensors
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, if no key is in it twice: two readers could disagree about which one counts."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("its header has two entries of one name")
+    return found
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The texts in the header of a safetensors file; none if it is damaged or not there."""
+    try:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, LONGEST_HEADER)).decode("utf-8"))
+        texts = header.get("__metadata__", {})
+    except (OSError, struct.error, ValueError, AttributeError, RecursionError, MemoryError):
+        return {}
+    return texts if isinstance(texts, dict) else {}
 
 
 def sha256(path: Path) -> str:
@@ -69,15 +95,23 @@ def remembered_sha256(path: Path) -> str:
     """As sha256, remembered by path, size and time, since base models have gigabytes."""
     status = path.stat()
     key = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}"
-    memory = paths.cache_dir() / "hashes" / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
-    if memory.is_file():
-        known = memory.read_text(encoding="ascii", errors="replace")
-        if len(known) == 64 and set(known) <= set("0123456789abcdef"):
-            return known
+    memory = paths.cache_dir() / "hashes" / _hash_of_text(key)
+    with contextlib.suppress(OSError):
+        line, _, check = memory.read_text(encoding="utf-8", errors="replace").rstrip("\n").rpartition("\n")
+        if check == _hash_of_text(f"{key}\n{line}"):
+            os.utime(memory)  # the time of its last use
+            return line[:64]
     digest = sha256(path)
-    paths.make_private(memory.parent)
-    paths.write_atomic(memory, digest)
+    line = f"{digest}  {printable(path.resolve())}"
+    check = _hash_of_text(f"{key}\n{line}")
+    with contextlib.suppress(OSError):  # a full disk costs the next run a minute, not this one its life
+        paths.make_private(memory.parent)
+        paths.write_atomic(memory, f"{line}\n{check}\n")
     return digest
+
+
+def _hash_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 def free_space(folder: Path) -> int:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
-from dbtui.core.base_model import BaseModel
+from dbtui.core.base_model import COMPONENTS, BaseModel
 from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.original import Place, file_name, places, standard_name
 from dbtui.core.weights import read_header
+from dbtui.engine.original import shape_at, take
+from dbtui.engine.tensor_files import open_tensors
 
-PREFIX = "text_model."
-"""Of text encoder weights on disk; transformers 5.6 and later drop it in memory."""
+TEXT_KEYS = (
+    "vocab_size", "hidden_size", "intermediate_size", "projection_dim", "num_hidden_layers", "num_attention_heads",
+    "max_position_embeddings", "hidden_act", "layer_norm_eps", "attention_dropout", "bos_token_id", "eos_token_id",
+    "pad_token_id",
+)  # fmt: skip
+"""Of a text encoder's config, what is its architecture; other keys could name code to fetch."""
 
 
 def quiet_libraries() -> None:
@@ -66,61 +76,100 @@ class Models:
             prompts, padding="max_length", truncation=True, max_length=length, return_tensors="pt"
         ).input_ids
 
+    def token_count(self, prompt: str) -> int:
+        """Tokens of the whole of ``prompt``, with those that begin and end it."""
+        return len(self.tokenizer(prompt).input_ids)
+
     def words_cut(self, prompt: str) -> bool:
         """Whether the end of ``prompt`` is beyond what the text encoder reads."""
-        return len(self.tokenizer(prompt).input_ids) > self.tokenizer.model_max_length
+        return self.token_count(prompt) > self.tokenizer.model_max_length
 
 
 def load_models(base: BaseModel, dtype: torch.dtype = torch.float32) -> Models:
-    """The model ``base`` on the CPU. Raises DbtuiError if its files do not fit together."""
+    """The model ``base`` on the CPU. Raises DbtuiError if its files do not fit together.
+
+    Names and shapes are compared before memory is taken for a weight.
+    """
     quiet_libraries()
-
-    def part(cls: type, name: str) -> nn.Module:
-        return cls.from_pretrained(  # type: ignore[attr-defined]
-            base.path,
-            subfolder=name,
-            variant=base.variant(name),
-            dtype=dtype,
-            use_safetensors=True,
-            local_files_only=True,
-        )
-
     try:
+        parts = {part: empty_module(part, base.configs[part]) for part in COMPONENTS}
+        for part, module in parts.items():
+            _fill(base, part, module, dtype)
+        options = {} if base.pad_token is None else {"pad_token": base.pad_token}
         return Models(
             base=base,
-            unet=part(UNet2DConditionModel, "unet"),
-            vae=part(AutoencoderKL, "vae").requires_grad_(False).eval(),
-            text_encoder=part(CLIPTextModel, "text_encoder"),
-            tokenizer=CLIPTokenizer.from_pretrained(base.path, subfolder="tokenizer", local_files_only=True),
-            alphas=DDPMScheduler.from_pretrained(base.path, subfolder="scheduler").alphas_cumprod,
+            unet=parts["unet"],
+            vae=parts["vae"].requires_grad_(False),
+            text_encoder=parts["text_encoder"],
+            tokenizer=CLIPTokenizer.from_pretrained(base.tokenizer, local_files_only=True, **options),
+            alphas=DDPMScheduler.from_config(base.configs["scheduler"]).alphas_cumprod,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise DbtuiError(
             "The model cannot be loaded", f"{printable(base.path)}: {printable(error)}", "Download or copy it again."
         ) from error
 
 
+def empty_module(part: str, config: Mapping[str, Any]) -> nn.Module:
+    """The module that ``config`` describes, for drawing, with no memory behind its weights."""
+    with init_empty_weights(include_buffers=False):
+        if part == "text_encoder":
+            module = CLIPTextModel(CLIPTextConfig(**{key: config[key] for key in TEXT_KEYS if key in config}))
+        else:
+            module = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}[part].from_config(config)
+    return module.eval()
+
+
+def _fill(base: BaseModel, part: str, module: nn.Module, dtype: torch.dtype) -> None:
+    """Give ``module`` its weights out of the files of ``base``. Raises DbtuiError unless every one fits."""
+    wanted = {file_name(part, name): (name, tensor.shape) for name, tensor in module.state_dict().items()}
+    with open_tensors(base.weights[part]) as file:
+        if base.is_single_file:
+            there = {standard_name(name): name for name in file.shapes}
+            found = places(part, wanted, base.configs[part])
+        else:
+            there = {file_name(part, name): name for name in file.shapes}
+            found = {name: Place(name) for name in wanted}
+        for name, place in found.items():
+            shape = wanted[name][1]
+            if place.name not in there:
+                raise _unfit(base, part, f"{place.name} is missing")
+            if tuple(shape) != shape_at(place, file.shapes[there[place.name]]):
+                raise _unfit(base, part, f"{place.name} has another shape than the config says")
+        weights = {
+            wanted[name][0]: take(place, lambda source: file.read(there[source])).to(dtype, copy=True).contiguous()
+            for name, place in found.items()
+        }
+    module.load_state_dict(weights, strict=True, assign=True)
+
+
+def _unfit(base: BaseModel, part: str, why: str) -> DbtuiError:
+    return DbtuiError(
+        "The model's weights do not fit its config",
+        f"{printable(base.weights[part])}: {printable(why)} ({part}). Nothing was loaded.",
+        "Download or copy the model again.",
+    )
+
+
 def weights_of(module: nn.Module, component: str) -> dict[str, Tensor]:
     """The weights under the names that files have, on the CPU, fp32."""
-    prefix = PREFIX if component == "text_encoder" and not _has_prefix(module) else ""
-    return {prefix + k: v.detach().to("cpu", torch.float32).contiguous() for k, v in module.state_dict().items()}
+    return {
+        file_name(component, k): v.detach().to("cpu", torch.float32).contiguous()
+        for k, v in module.state_dict().items()
+    }
 
 
-def load_weights(module: nn.Module, component: str, file: Path) -> None:
-    """Put the weights in ``file`` into ``module``. Raises DbtuiError unless every tensor fits."""
+def load_weights(module: nn.Module, component: str, file: Path) -> dict[str, Tensor]:
+    """Put the weights in ``file`` into ``module``, and return them. Raises DbtuiError unless every tensor fits."""
     read_header(file)
     weights = load_file(file)
-    if component == "text_encoder" and not _has_prefix(module):
-        weights = {k.removeprefix(PREFIX): v for k, v in weights.items()}
+    names = {file_name(component, name): name for name in module.state_dict()}
     try:
-        module.load_state_dict(weights, strict=True)
+        module.load_state_dict({names.get(k, k): v for k, v in weights.items()}, strict=True)
     except RuntimeError as error:
         raise DbtuiError(
             "The weights do not fit the model",
             f"{printable(file)}: {printable(str(error).splitlines()[0])}.",
             "The base model is not the one that was taught.",
         ) from error
-
-
-def _has_prefix(module: nn.Module) -> bool:
-    return any(name.startswith(PREFIX) for name in module.state_dict())
+    return weights

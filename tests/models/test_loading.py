@@ -1,0 +1,216 @@
+"""The two families from folders and single files: the same weights bit for bit, the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_models import FORMS, tiny_configs
+
+from dbtui.core.base_model import COMPONENTS, find_model
+from dbtui.core.errors import DbtuiError
+from dbtui.core.original import file_name
+
+TinyFolder, TinyFile = Callable[[str], Path], Callable[..., Path]
+
+FAMILIES = ("sd1", "sd2")
+
+
+def weights(models: Any) -> dict[str, Any]:
+    return {f"{part}.{k}": v for part in COMPONENTS for k, v in models.component(part).state_dict().items()}
+
+
+def assert_equal(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    import torch
+
+    assert found.keys() == wanted.keys()
+    assert [name for name in wanted if not torch.equal(found[name], wanted[name])] == []
+
+
+def picture(models: Any, scheduler: str = "dpm++2m-karras") -> bytes:
+    from dbtui.engine.sampler import Drawing, Settings, draw
+
+    settings = Settings(resolution=64, steps=2, scheduler=scheduler)
+    return next(draw(models, [Drawing("a photo of sks dog", 7)], settings)).tobytes()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_single_file_gives_the_weights_and_pictures_of_its_folder(
+    family: str, tiny_folder: TinyFolder, tiny_file: TinyFile
+) -> None:
+    from dbtui.engine.models import load_models
+
+    folder = find_model(str(tiny_folder(family)))
+    wanted = load_models(folder)
+    drawn = picture(wanted)
+    for form in FORMS:
+        file = find_model(str(tiny_file(family, form)))
+        models = load_models(file)
+        assert_equal(weights(models), weights(wanted))
+        assert file.parameters == folder.parameters == {p: sum(t.numel() for t in models.component(p).parameters()) for p in COMPONENTS}  # fmt: skip
+        assert models.token_ids(["a photo"]).tolist() == wanted.token_ids(["a photo"]).tolist()
+        assert picture(models) == drawn
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_diffusers_reads_out_of_the_original_layout_is_what_was_put_in(
+    family: str, tiny_folder: TinyFolder, tiny_file: TinyFile
+) -> None:
+    """The layout, checked by a reader that is not this program's."""
+    from diffusers import StableDiffusionPipeline
+
+    from dbtui.engine.models import load_models
+
+    pipe = StableDiffusionPipeline.from_single_file(
+        str(tiny_file(family)), config=str(tiny_folder(family)), local_files_only=True
+    )
+    wanted = weights(load_models(find_model(str(tiny_folder(family)))))
+    assert_equal({f"{part}.{k}": v for part in COMPONENTS for k, v in getattr(pipe, part).state_dict().items()}, wanted)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pictures_from_a_folder_are_those_of_the_library_that_defines_it(family: str, tiny_folder: TinyFolder) -> None:
+    """Token padding, the penultimate layer, attention heads and velocity, beside diffusers' own loader."""
+    import torch
+    from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
+
+    from dbtui.engine.models import load_models
+
+    pipe = StableDiffusionPipeline.from_pretrained(tiny_folder(family), local_files_only=True)
+    pipe.scheduler = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config, use_karras_sigmas=True)
+    images = pipe(
+        "a photo of sks dog", num_inference_steps=2, height=64, width=64, generator=torch.Generator().manual_seed(7)
+    ).images
+    ours = np.frombuffer(picture(load_models(find_model(str(tiny_folder(family))))), np.uint8).astype(int)
+    # Where weights begin in memory moves the last bit of a sum.
+    assert np.abs(ours - np.asarray(images[0]).reshape(-1)).max() <= 2
+
+
+@pytest.mark.parametrize("scheduler", ["dpm++2m-karras", "unipc", "euler", "euler-a", "ddim", "pndm"])
+def test_every_scheduler_hears_what_is_predicted(scheduler: str, tiny_file: TinyFile) -> None:
+    from dbtui.engine.models import load_models
+    from dbtui.engine.sampler import Settings, _pipeline
+
+    for prediction in ("epsilon", "v_prediction"):
+        models = load_models(find_model(str(tiny_file("sd2")), prediction=prediction))
+        pipe = _pipeline(models, Settings(resolution=64, scheduler=scheduler), None)
+        assert pipe.scheduler.config.prediction_type == prediction
+
+
+def test_names_of_earlier_releases_are_read(tiny_folder: TinyFolder, tmp_path: Path) -> None:
+    """A VAE folder with the attention names of 2022, a text encoder without its prefix, a file without text_model."""
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    from dbtui.engine.models import load_models
+    from dbtui.engine.original import to_original
+
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "early"))
+    wanted = weights(load_models(find_model(str(folder))))
+    early = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    vae = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    renamed = {}
+    for name, tensor in load_file(vae).items():
+        for today, then in early.items():
+            name = name.replace(f".{today}.", f".{then}.")
+        renamed[name] = tensor
+    assert sum(".query." in name for name in renamed) == 4
+    save_file(renamed, vae)
+    text = folder / "text_encoder" / "model.safetensors"
+    save_file({name.removeprefix("text_model."): tensor for name, tensor in load_file(text).items()}, text)
+    assert_equal(weights(load_models(find_model(str(folder)))), wanted)
+    parts = {part: load_file(next((folder / part).glob("*.safetensors"))) for part in COMPONENTS}
+    original = to_original(parts, tiny_configs("sd1"))
+    bare = {name.replace(".transformer.text_model.", ".transformer."): t.contiguous() for name, t in original.items()}
+    save_file(bare, tmp_path / "bare.safetensors")
+    assert_equal(weights(load_models(find_model(str(tmp_path / "bare.safetensors")))), wanted)
+
+
+def test_every_name_of_a_file_has_its_own_place() -> None:
+    from dbtui.core.original import places
+    from dbtui.engine.models import empty_module
+
+    for family in FAMILIES:
+        seen: set[object] = set()
+        for part, config in tiny_configs(family).items():
+            if part in COMPONENTS:
+                names = [file_name(part, name) for name in empty_module(part, config).state_dict()]
+                found = places(part, names, config)
+                assert len(set(found.values())) == len(names) and not seen & set(found.values())
+                seen |= set(found.values())
+        with pytest.raises(KeyError):
+            places("unet", ["down_blocks.9.resnets.0.conv1.weight"], tiny_configs(family)["unet"])
+
+
+@pytest.mark.parametrize("change", ["missing", "transposed", "longer"])
+@pytest.mark.parametrize("form", ["model.safetensors", "model.ckpt"])
+def test_a_file_whose_weights_do_not_fit_is_refused_by_the_name_of_one(
+    change: str, form: str, tiny_folder: TinyFolder, tmp_path: Path
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+    from tiny_models import original_tensors
+
+    from dbtui.engine.models import load_models
+
+    tensors = original_tensors("sd2", tiny_folder("sd2"))
+    name = "cond_stage_model.model.transformer.resblocks.1.attn.in_proj_weight"
+    if change == "missing":
+        del tensors[name]
+    else:
+        tensors[name] = tensors[name].t().contiguous() if change == "transposed" else torch.zeros(97, 32)
+    file = tmp_path / form
+    save_file(tensors, file) if form.endswith("tensors") else torch.save({"state_dict": tensors}, file)
+    with pytest.raises(DbtuiError, match="do not fit") as caught:
+        load_models(find_model(str(file)))
+    assert name in caught.value.message
+
+
+def test_code_that_comes_with_a_folder_is_not_run(tiny_folder: TinyFolder, tmp_path: Path) -> None:
+    """Every part says that its class is in a file of the folder."""
+    import json
+    import shutil
+
+    from dbtui.engine.models import load_models
+
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "evil"))
+    for part, file in {
+        "unet": "config.json", "vae": "config.json", "text_encoder": "config.json",
+        "tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json",
+    }.items():  # fmt: skip
+        (folder / part / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
+        config = json.loads((folder / part / file).read_text())
+        auto = {f"Auto{kind}": "evil.Evil" for kind in ("Config", "Model", "Tokenizer")}
+        more = {
+            "_class_name": "Evil",
+            "auto_map": auto,
+            "trust_remote_code": True,
+            "attn_implementation": "evil/kernel",
+        }
+        (folder / part / file).write_text(json.dumps({**config, **more}))
+    shutil.copy(folder / "unet" / "evil.py", folder / "pipeline.py")
+    assert_equal(
+        weights(load_models(find_model(str(folder)))), weights(load_models(find_model(str(tiny_folder("sd1")))))
+    )
+    assert not (tmp_path / "ran").exists()
+
+
+def test_what_was_taught_to_the_embedded_model_is_read_from_a_single_file(tmp_path: Path) -> None:
+    """Its own words, heads and scales are not in the file; they are known here."""
+    from safetensors.torch import load_file, save_file
+
+    from dbtui.engine.models import load_models
+    from dbtui.engine.original import to_original
+
+    mini = find_model("mini")
+    tensors = to_original({part: load_file(file) for part, file in mini.weights.items()}, mini.configs)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, tmp_path / "mini.safetensors")
+    file = find_model(str(tmp_path / "mini.safetensors"))
+    assert (file.family, file.resolution, file.parameters) == (mini.family, mini.resolution, mini.parameters)
+    wanted, found = load_models(mini), load_models(file)
+    assert_equal(weights(found), weights(wanted))
+    assert picture(found) == picture(wanted)
