@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from dbtui.core import paths
+from dbtui.core.cache import LATENTS_KEY, touch
 from dbtui.core.config import DataConfig
 from dbtui.core.dataset import UnusableError, open_picture, square
 from dbtui.core.errors import DbtuiError, printable
-from dbtui.core.weights import sha256
+from dbtui.core.weights import read_metadata, sha256
 from dbtui.engine.models import Models
 
 CROPS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -65,10 +67,10 @@ def encode_pictures(
         progress(index, len(sources))
         asked = f"{source.sha256} {vae_hash} {resolution} crop={not data.center_crop} flip={data.flip}"
         cached = paths.cache_dir() / "latents" / f"{hashlib.sha256(asked.encode()).hexdigest()}.safetensors"
-        entry = _read(cached, models, resolution)
+        entry = _read(cached, asked)
         if entry is None:
             entry = _encode(models, _views(_open(source), resolution, data))
-            _keep(cached, entry)
+            _keep(cached, entry, asked, f"{source.path.name} at {resolution} px")
         start = sum(len(m) for m in means)
         views.append(tuple(range(start, start + len(entry["mean"]))))
         means.append(entry["mean"])
@@ -113,21 +115,30 @@ def _encode(models: Models, images: Sequence[Image.Image]) -> dict[str, Tensor]:
     return {"mean": torch.cat([m for m, _ in parts]), "deviation": torch.cat([d for _, d in parts])}
 
 
-def _read(file: Path, models: Models, resolution: int) -> dict[str, Tensor] | None:
-    """The cache entry, or None if there is none or it is damaged: then it is made again."""
-    side = resolution // models.latent_factor
-    shape = (models.vae.config.latent_channels, side, side)
+def _read(file: Path, asked: str) -> dict[str, Tensor] | None:
+    """What was kept for ``asked``, or None if that is not there or not as it was: then it is made again."""
     try:
-        data = file.read_bytes()
-        entry = load(data)
-        mean, deviation = entry["mean"], entry["deviation"]
-    except (OSError, SafetensorError, KeyError):
+        about = json.loads(read_metadata(file)[LATENTS_KEY])
+        entry = load(file.read_bytes())
+        if about["sha256"] != _digest(entry, asked, about["what"]):
+            return None
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    sound = mean.shape == deviation.shape and mean.shape[1:] == shape and mean.dtype == torch.float32
-    return entry if sound and bool(mean.isfinite().all() and deviation.isfinite().all()) else None
+    touch(file)
+    return entry
 
 
-def _keep(file: Path, entry: dict[str, Tensor]) -> None:
+def _keep(file: Path, entry: dict[str, Tensor], asked: str, what: str) -> None:
+    about = {"sha256": _digest(entry, asked, what), "what": what}
     with contextlib.suppress(OSError):  # a full disk costs the next run a second, not this one its life
         paths.make_private(file.parent)
-        paths.write_atomic(file, save(entry))
+        paths.write_atomic(file, save(entry, {LATENTS_KEY: json.dumps(about)}))
+
+
+def _digest(entry: dict[str, Tensor], asked: str, what: str) -> str:
+    """The sha256 of all that an entry holds and of what it is the answer to."""
+    digest = hashlib.sha256(f"{asked}\0{what}".encode(errors="surrogateescape"))
+    for name in ("mean", "deviation"):
+        digest.update(f"\0{name} {tuple(entry[name].shape)}\0".encode())
+        digest.update(entry[name].numpy().tobytes())
+    return digest.hexdigest()

@@ -6,23 +6,25 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dbtui.core import paths
+from dbtui.core.cache import ABOUT, touch
+from dbtui.core.checksums import Checksums, holds
 from dbtui.core.config import PriorConfig
-from dbtui.core.dataset import UnusableError, open_picture
 from dbtui.core.fields import AUTO
 from dbtui.core.grid import Recipe, save_png
-from dbtui.core.weights import sha256
 from dbtui.engine.latents import Source
 from dbtui.engine.models import Models
+from dbtui.engine.ranks import ALONE, Ranks
 from dbtui.engine.sampler import Drawing, Settings, batch_size, draw
 
 SCHEDULER = "dpm++2m-karras"
 
 
-def class_folder(models: Models, prior: PriorConfig, resolution: int) -> Path:
-    """Where the class pictures of this model, prompt and size are kept."""
-    made_from = {
+def _made_from(models: Models, prior: PriorConfig, resolution: int) -> dict[str, Any]:
+    """All that decides what the class pictures look like."""
+    return {
         "model": models.base.fingerprint(),
         "prompt": prior.class_prompt,
         "resolution": resolution,
@@ -30,19 +32,34 @@ def class_folder(models: Models, prior: PriorConfig, resolution: int) -> Path:
         "guidance": prior.guidance,
         "scheduler": SCHEDULER,
     }
-    digest = hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
-    return paths.cache_dir() / "class" / digest[:32]
+
+
+def class_folder(models: Models, prior: PriorConfig, resolution: int) -> Path:
+    """Where the class pictures of this model, prompt and size are kept."""
+    made_from = json.dumps(_made_from(models, prior, resolution), sort_keys=True)
+    return paths.cache_dir() / "class" / hashlib.sha256(made_from.encode()).hexdigest()[:32]
+
+
+def _describe(folder: Path, models: Models, prior: PriorConfig, resolution: int) -> None:
+    """Say in the folder what its pictures were made from, by the model's name, for a person who looks into it."""
+    about = json.dumps({**_made_from(models, prior, resolution), "model": models.base.name}, indent=1)
+    file = folder / ABOUT
+    if not file.is_file() or file.read_bytes() != about.encode():
+        paths.write_atomic(file, about)
 
 
 def make_class_pictures(
-    models: Models, prior: PriorConfig, resolution: int, progress: Callable[[int, int], None]
+    models: Models, prior: PriorConfig, resolution: int, progress: Callable[[int, int], None], ranks: Ranks = ALONE
 ) -> list[Source]:
     """The class pictures, making those that are missing or damaged; picture i has seed i.
 
-    ``progress`` is called with denoising steps done and in all; what it raises leaves the
-    pictures made so far in the cache.
+    Several processes each make their share. ``progress`` is called with denoising steps done and in all;
+    what it raises leaves the pictures made so far in the cache.
     """
     folder = paths.make_private(class_folder(models, prior, resolution))
+    _describe(folder, models, prior, resolution)
+    touch(folder)
+    checksums = Checksums(folder)
     settings = Settings(
         resolution=resolution,
         steps=prior.steps,
@@ -51,8 +68,9 @@ def make_class_pictures(
         batch_size=0 if prior.batch_size == AUTO else int(prior.batch_size),
     )
     files = [folder / f"{seed:05}.png" for seed in range(prior.class_images)]
-    missing = {seed for seed, file in enumerate(files) if not _sound(file, resolution)}
-    seeds = _whole_batches(missing, len(files), batch_size(models, settings))
+    known = checksums.read()
+    missing = {seed for seed, file in enumerate(files) if not holds(file, known.get(file.name))}
+    seeds = _whole_batches(missing, len(files), batch_size(models, settings), ranks)
     images = draw(models, [Drawing(prior.class_prompt, seed) for seed in seeds], settings, progress)
     for seed, image in zip(seeds, images, strict=True):
         if seed in missing:
@@ -61,16 +79,16 @@ def make_class_pictures(
                 seed=seed, width=resolution, height=resolution, model=models.base.name,
             )  # fmt: skip
             save_png(image, files[seed], recipe.parameters())
-    return [Source(file, sha256(file)) for file in files]
+            checksums.add(files[seed])
+    ranks.wait()
+    known = checksums.read()
+    return [Source(file, known[file.name]) for file in files]
 
 
-def _whole_batches(missing: set[int], count: int, size: int) -> list[int]:
-    """The seeds of every batch that has one missing: a batch rounds alike only with the same members."""
-    return [seed for seed in range(count) if missing & set(range(seed - seed % size, seed - seed % size + size))]
+def _whole_batches(missing: set[int], count: int, size: int, ranks: Ranks) -> list[int]:
+    """The seeds of every batch that has one missing: a batch rounds alike only with the same members.
 
-
-def _sound(file: Path, resolution: int) -> bool:
-    try:
-        return open_picture(file).size == (resolution, resolution)
-    except UnusableError:
-        return False
+    Batches go round the processes by their number, so that what another has just made moves none of them.
+    """
+    batches = [range(first, min(first + size, count)) for first in range(0, count, size)]
+    return [seed for batch in batches[ranks.index :: ranks.count] if missing & set(batch) for seed in batch]

@@ -11,6 +11,7 @@ from dbtui.core.config import TrainingConfig
 from dbtui.engine import draws
 from dbtui.engine.examples import CLASS, INSTANCE, Batch, Examples
 from dbtui.engine.latents import Latents
+from dbtui.engine.ranks import ALONE, Ranks
 
 
 def test_draws_depend_on_seed_purpose_and_counter_alone() -> None:
@@ -59,9 +60,12 @@ def latents(count: int, views: int, kind: str) -> Latents:
     )
 
 
-def examples(batch_size: int, accumulation: int, prior: bool = False) -> Examples:
-    training = replace(TrainingConfig(), batch_size=batch_size, accumulation=accumulation)
-    return Examples(latents(5, 3, "photo"), latents(7, 1, "class") if prior else None, training, 0.18215, 1000)
+def examples(
+    batch_size: int, accumulation: int, prior: bool = False, processes: int = 1, ranks: Ranks = ALONE
+) -> Examples:
+    training = replace(TrainingConfig(), batch_size=batch_size, accumulation=accumulation, processes=processes)
+    pictures = latents(7, 1, "class") if prior else None
+    return Examples(latents(5, 3, "photo"), pictures, training, 0.18215, 1000, ranks)
 
 
 def rows(batches: list[Batch], kind: int) -> list[tuple]:
@@ -82,6 +86,27 @@ def test_a_step_has_the_same_examples_however_it_is_split(size: int, accumulatio
         assert (len(one), len(several)) == (1, accumulation)
         for kind in (INSTANCE, CLASS):
             assert rows(one, kind) == rows(several, kind)
+
+
+@pytest.mark.parametrize("prior", [False, True], ids=["photos", "photos and class pictures"])
+@pytest.mark.parametrize(
+    ("size", "accumulation", "processes", "here"),
+    [(1, 1, 4, 4), (2, 1, 2, 2), (1, 2, 2, 2), (1, 1, 4, 2), (1, 4, 1, 2)],
+)
+def test_a_step_has_the_same_examples_however_many_processes_share_it(
+    size: int, accumulation: int, processes: int, here: int, prior: bool
+) -> None:
+    """``processes`` is what the run was begun with, ``here`` how many are at it."""
+    whole = examples(4, 1, prior)
+    shares = [examples(size, accumulation, prior, processes, Ranks(index, here)) for index in range(here)]
+    assert {share.epoch(5) for share in shares} == {whole.epoch(5)}
+    for step in (0, 1, 17):
+        each = [list(share.of_step(step)) for share in shares]
+        assert {sum(batch.instances for batch in batches) for batches in each} == {4 // here}
+        together = sorted((batch for batches in each for batch in batches), key=lambda batch: batch.position)
+        assert [batch.position for batch in together] == list(range(4 * step, 4 * step + 4, size))
+        for kind in (INSTANCE, CLASS):
+            assert rows(list(whole.of_step(step)), kind) == rows(together, kind)
 
 
 def test_a_step_does_not_depend_on_the_steps_before_it() -> None:

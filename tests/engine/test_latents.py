@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -80,10 +81,10 @@ def test_entries_are_what_the_vae_says(mini: Models, encode: Callable, photos: l
 
 def test_a_photo_is_encoded_once_whatever_its_name(encode: Callable, photos: list[Path]) -> None:
     first = encode(photos)
-    entries = {file: file.stat().st_mtime_ns for file in cache()}
+    entries = {file: file.stat().st_ino for file in cache()}
     renamed = photos[0].rename(photos[0].with_name("other.jpg"))
     assert same(encode([renamed, photos[1]]), first)
-    assert {file: file.stat().st_mtime_ns for file in cache()} == entries
+    assert {file: file.stat().st_ino for file in cache()} == entries
 
 
 def test_size_crop_and_mirror_have_entries_of_their_own(encode: Callable, photos: list[Path]) -> None:
@@ -124,6 +125,35 @@ def test_a_damaged_entry_is_made_again(encode: Callable, photos: list[Path], dam
     damage(entry)
     assert same(encode(photos[:1]), first)
     assert entry.read_bytes() == whole
+
+
+def test_one_wrong_bit_anywhere_in_an_entry_is_noticed(encode: Callable, photos: list[Path]) -> None:
+    first = encode(photos[:1])
+    (entry,) = cache()
+    whole = entry.read_bytes()
+    for bit in range(3, 8 * len(whole), 8 * len(whole) // 60):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        entry.write_bytes(flipped)
+        assert same(encode(photos[:1]), first)
+        assert entry.read_bytes() == whole, f"bit {bit}"
+
+
+def test_an_entry_of_another_photo_is_not_taken_for_this_one(encode: Callable, photos: list[Path]) -> None:
+    encode(photos[:1])
+    (mine,) = cache()
+    other = encode(photos[1:])
+    (others,) = set(cache()) - {mine}
+    shutil.copy(mine, others)
+    assert same(encode(photos[1:]), other)
+
+
+def test_reading_an_entry_is_its_last_use(encode: Callable, photos: list[Path]) -> None:
+    encode(photos[:1])
+    (entry,) = cache()
+    os.utime(entry, (1, 1))
+    encode(photos[:1])
+    assert entry.stat().st_mtime > 1e9
 
 
 def test_a_photo_that_changed_is_refused_by_name(mini: Models, photos: list[Path]) -> None:

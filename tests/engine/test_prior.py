@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +72,42 @@ def test_a_picture_of_the_wrong_size_is_made_again(make: Callable) -> None:
     Image.new("RGB", (32, 32)).save(files[0])
     make(replace(PRIOR, class_images=2))
     assert contents(files) == before
+
+
+def flip_a_bit(file: Path, position: float) -> None:
+    data = bytearray(file.read_bytes())
+    data[int(len(data) * position)] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize("position", [0.1, 0.5, 0.9])
+def test_one_wrong_bit_in_a_picture_is_noticed(make: Callable, position: float) -> None:
+    files, _ = make(replace(PRIOR, class_images=2))
+    before = contents(files)
+    flip_a_bit(files[1], position)
+    assert make(replace(PRIOR, class_images=2))[1] == 2 * PRIOR.steps
+    assert contents(files) == before
+    assert make(replace(PRIOR, class_images=2))[1] == 0
+
+
+@pytest.mark.parametrize("name", ["SHA256SUMS", "about.json"])
+def test_a_wrong_list_or_description_is_mended(make: Callable, name: str) -> None:
+    files, _ = make(replace(PRIOR, class_images=2))
+    before, file = contents(files), files[0].with_name(name)
+    wanted = {line for line in file.read_text().splitlines()}
+    for position in (0.02, 0.6):
+        flip_a_bit(file, position)
+        make(replace(PRIOR, class_images=2))
+        assert contents(files) == before
+        assert wanted <= set(file.read_text(errors="replace").splitlines())
+        assert make(replace(PRIOR, class_images=2))[1] == 0
+
+
+def test_using_the_pictures_is_their_last_use(make: Callable) -> None:
+    files, _ = make(replace(PRIOR, class_images=1))
+    os.utime(files[0].parent, (1, 1))
+    make(replace(PRIOR, class_images=1))
+    assert files[0].parent.stat().st_mtime > 1e9
 
 
 def test_what_changes_the_pictures_changes_their_folder(mini: Models) -> None:

@@ -15,6 +15,7 @@ from dbtui.core import config
 from dbtui.core.errors import DbtuiError
 from dbtui.core.grid import SCHEDULER_NAMES
 from dbtui.core.library import find_sound_concept
+from dbtui.core.sources import of_base, of_concept
 from dbtui.engine.models import Models
 from dbtui.engine.sampler import SCHEDULERS, Cancelled, Drawing, Settings, draw
 from dbtui.engine.warm import WarmModel
@@ -86,18 +87,18 @@ def test_cancelling_between_steps_leaves_the_model_ready(mini: Models) -> None:
 
 
 def test_the_warm_model_stays_and_concepts_go_in_and_out(begin_run: Callable, train: Callable, mini: Models) -> None:
-    concept = find_sound_concept(train(begin_run(changes={"training.steps": 1})).concept)
-    warm = WarmModel()
-    base = warm.get(mini.base, None)
-    assert warm.get(mini.base, None) is base
+    concept = of_concept(find_sound_concept(train(begin_run(changes={"training.steps": 1})).concept))
+    warm, plain = WarmModel(), of_base("mini")
+    base = warm.get(mini.base, plain)
+    assert warm.get(mini.base, plain) is base
     taught = warm.get(mini.base, concept)
     assert taught is base and not same_weights(taught, mini)
     assert warm.get(mini.base, concept) is base
-    assert same_weights(warm.get(mini.base, None), mini)
+    assert same_weights(warm.get(mini.base, plain), mini)
 
 
 def test_a_concept_of_another_base_is_refused(begin_run: Callable, train: Callable, mini: Models) -> None:
-    concept = find_sound_concept(train(begin_run(changes={"training.steps": 1})).concept)
+    concept = of_concept(find_sound_concept(train(begin_run(changes={"training.steps": 1})).concept))
     with pytest.raises(DbtuiError, match="base model has changed"):
         WarmModel().get(mini.base, replace(concept, base_fingerprint="0" * 64))
 

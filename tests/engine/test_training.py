@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from dbtui.core import paths
+from dbtui.core.architecture import Architecture
+from dbtui.core.base_model import find_model
 from dbtui.core.checkpoints import checkpoints, newest_sound
-from dbtui.core.config import DataConfig, TrainingConfig
+from dbtui.core.config import Config, DataConfig
 from dbtui.core.errors import DbtuiError
 from dbtui.core.events import Checkpoint, Event, Log, Sample, Step
 from dbtui.core.library import find_sound_concept
@@ -133,13 +134,14 @@ def test_a_model_that_predicts_velocity_is_trained_on_velocity(
     ("asked", "done", "notices"), [("fp16", "no", 1), ("bf16", "bf16", 0), ("auto", "no", 0), ("no", "no", 0)]
 )
 def test_precision_on_a_cpu(asked: str, done: str, notices: int) -> None:
-    plan = make_plan(replace(TrainingConfig(), precision=asked, optimizer="adamw"), "cpu", 10**7, 64, 1)
+    config = Config().replace({"training.precision": asked, "training.optimizer": "adamw"})
+    plan = make_plan(config, Architecture.of(find_model("mini")), "cpu", 2**34)
     assert plan.precision == done
     assert len(plan.notices) == notices and all("32 bit" in notice for notice in plan.notices)
 
 
 def test_auto_on_a_cpu_is_plain() -> None:
-    plan = make_plan(TrainingConfig(), "cpu", 10**7, 64, 1)
+    plan = make_plan(Config(), Architecture.of(find_model("mini")), "cpu", 2**34)
     assert (plan.optimizer, plan.gradient_checkpointing, plan.notices) == ("adamw", False, [])
 
 
