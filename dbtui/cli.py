@@ -7,10 +7,17 @@ import sys
 import click
 
 from dbtui import __version__
+from dbtui.commands.account import login, logout
+from dbtui.commands.app import can_open_app, run_app
+from dbtui.commands.cache import cache
 from dbtui.commands.demo import demo
+from dbtui.commands.doctor import doctor
 from dbtui.commands.draw import sample
+from dbtui.commands.export import export
 from dbtui.commands.library import ls, rename, rm, show, where
-from dbtui.commands.teach import follow, resume, stop, train
+from dbtui.commands.replay import replay
+from dbtui.commands.teach import train
+from dbtui.commands.watch import follow, resume, stop
 from dbtui.core.errors import DONE, FAILED, INTERRUPTED, WRONG_USE, DbtuiError
 
 
@@ -20,14 +27,45 @@ from dbtui.core.errors import DONE, FAILED, INTERRUPTED, WRONG_USE, DbtuiError
     invoke_without_command=True,
 )
 @click.version_option(__version__, prog_name="dbtui")
+@click.option(
+    "--theme", default="", metavar="NAME", help="Colours of the app: dbtui-dark, dbtui-light or one of Textual's."
+)
+@click.option(
+    "--images", default="", metavar="HOW", help="Pictures in the app: auto, kitty, sixel, blocks, half or off."
+)
 @click.pass_context
-def cli(context: click.Context) -> None:
-    """Teach Stable Diffusion a new subject from a few photos, in a terminal."""
-    if context.invoked_subcommand is None:
+def cli(context: click.Context, theme: str, images: str) -> None:
+    """Teach Stable Diffusion a new subject from a few photos, in a terminal.
+
+    Without a command it opens the app, where there is a terminal for it.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if can_open_app():
+        run_app(theme, images)
+    else:
         click.echo(context.get_help())
 
 
-for command in (demo, train, follow, stop, resume, sample, ls, show, rename, rm, where):
+for command in (
+    demo,
+    train,
+    follow,
+    stop,
+    resume,
+    replay,
+    sample,
+    export,
+    ls,
+    show,
+    rename,
+    rm,
+    where,
+    doctor,
+    cache,
+    login,
+    logout,
+):
     cli.add_command(command)
 
 

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.events import Checkpoint, Ended, Event, Log, Phase, Sample, Started, Step
+from dbtui.core.meter import Meter
 from dbtui.core.run import Run
 from dbtui.core.series import Progress
 from dbtui.core.units import format_bytes, format_duration, format_rate
@@ -58,76 +60,125 @@ def show_error(error: DbtuiError, as_json: bool = False) -> None:
         console.print(Text(printable(error.hint), style="cyan"))
 
 
+class StatusLine:
+    """A line on standard error that is redrawn a few times a second; without a terminal, printed now and then."""
+
+    def __init__(self) -> None:
+        self.console = narration()
+        self._live = (
+            Live(console=self.console, auto_refresh=False, transient=True) if self.console.is_terminal else None
+        )
+        self._interval = 0.25 if self._live else QUIET_INTERVAL
+        self._last = 0.0 if self._live else time.monotonic()
+
+    @property
+    def is_live(self) -> bool:
+        return self._live is not None
+
+    def show(self, text: Callable[[], str]) -> None:
+        """Show what ``text`` returns, if it is time."""
+        now = time.monotonic()
+        if now - self._last < self._interval:
+            return
+        self._last = now
+        if self._live:
+            self._live.start()
+            self._live.update(Text(printable(text()), no_wrap=True, overflow="ellipsis"), refresh=True)
+        else:
+            self.lasting(text())
+
+    def lasting(self, text: str, style: str = "") -> None:
+        """A line that stays."""
+        self.console.print(Text(printable(text), style=style))
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._live and self._live.is_started:
+            self._live.update(Text(""), refresh=True)
+            self._live.stop()
+
+
+class PhaseView:
+    """The phases of some work as they come, in a line on standard error."""
+
+    def __init__(self) -> None:
+        self._meter, self._status = Meter(), StatusLine()
+
+    def __enter__(self) -> PhaseView:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.close()
+
+    def show(self, phase: Phase) -> None:
+        """Take in one event."""
+        changed = self._meter.phase is None or self._meter.phase.name != phase.name
+        self._meter.add(phase)
+        if changed and not self._status.is_live:
+            self._status.lasting(phase_line(self._meter))
+        self._status.show(lambda: phase_line(self._meter))
+
+
 class RunView:
     """A run's events as they come: one line that is redrawn, and lasting lines above it."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.progress = Progress()
-        self._phase: Phase | None = None
-        self._console = narration()
-        self._live = (
-            Live(console=self._console, auto_refresh=False, transient=True) if self._console.is_terminal else None
-        )
-        self._last_quiet = time.monotonic()
-        self._last_draw = 0.0
+        self._meter = Meter()
+        self._status = StatusLine()
 
     def __enter__(self) -> RunView:
-        if self._live:
-            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
-            self._live.update(Text(""), refresh=True)
-            self._live.stop()
+        self._status.close()
 
     def show(self, event: Event | None) -> None:
         """Take in one event, or None for a moment in which nothing happened."""
         if event is not None:
             self.progress.add(event)
         if isinstance(event, Started) and event.resumed_from:
-            self._lasting(f"Going on from step {event.resumed_from}.")
+            self._status.lasting(f"Going on from step {event.resumed_from}.")
         elif isinstance(event, Phase):
-            changed = self._phase is None or self._phase.name != event.name
-            self._phase = event
-            if changed and not self._live:
-                self._lasting(self.line())
+            changed = self._meter.phase is None or self._meter.phase.name != event.name
+            self._meter.add(event)
+            if changed and not self._status.is_live:
+                self._status.lasting(self.line())
         elif isinstance(event, Log):
-            self._lasting(event.message, "yellow" if event.level == "warning" else "")
+            self._status.lasting(event.message, "yellow" if event.level == "warning" else "")
         elif isinstance(event, Sample):
-            self._lasting(f"Sample at step {event.step}: {self.run.path / event.path}")
+            self._status.lasting(f"Sample at step {event.step}: {self.run.path / event.path}")
         elif isinstance(event, Checkpoint):
-            self._lasting(f"Checkpoint at step {event.step}: {format_bytes(event.size)} in {event.seconds:.1f} s")
+            self._status.lasting(
+                f"Checkpoint at step {event.step}: {format_bytes(event.size)} in {event.seconds:.1f} s"
+            )
         elif isinstance(event, Ended):
             return
-        self._draw()
-
-    def _lasting(self, text: str, style: str = "") -> None:
-        self._console.print(Text(printable(text), style=style))
-
-    def _draw(self) -> None:
-        now = time.monotonic()
-        if self._live:
-            if now - self._last_draw >= 0.25:
-                self._last_draw = now
-                line = Text(printable(self.line()), no_wrap=True, overflow="ellipsis")
-                self._live.update(line, refresh=True)
-        elif now - self._last_quiet >= QUIET_INTERVAL:
-            self._last_quiet = now
-            self._lasting(self.line())
+        self._status.show(self.line)
 
     def line(self) -> str:
         """Where the run stands, in one line."""
-        phase, step = self._phase, self.progress.last
+        phase, step = self._meter.phase, self.progress.last
         if phase is None:
             return "starting"
         if phase.name != "training" or step is None:
-            count = f" {phase.done}/{phase.total} {phase.unit}" if phase.total else ""
-            return f"{phase.name} {bar(phase.done, phase.total)}{count}" if count else f"{phase.name} ..."
-        return training_line(self.progress, step, self._console.width if self._live else 120)
+            return phase_line(self._meter)
+        return training_line(self.progress, step, self._status.console.width if self._status.is_live else 120)
+
+
+def phase_line(meter: Meter) -> str:
+    """What is being done and how far it is; for bytes, how fast and for how long."""
+    phase = meter.phase
+    if phase is None or not phase.total:
+        return f"{phase.name if phase else 'starting'} ..."
+    line = f"{phase.name} {bar(phase.done, phase.total)}"
+    if phase.unit != "bytes":
+        return f"{line} {phase.done}/{phase.total} {phase.unit}"
+    pace = f"  {format_bytes(meter.rate)}/s  ETA {format_duration(meter.left)}" if meter.rate else ""
+    return f"{line} {format_bytes(phase.done)} of {format_bytes(phase.total)}{pace}"
 
 
 def training_line(progress: Progress, step: Step, columns: int) -> str:
@@ -166,8 +217,3 @@ def drain_input() -> None:
     """Forget what was typed before the question was asked."""
     while sys.stdin.isatty() and select.select([sys.stdin], [], [], 0)[0]:
         os.read(sys.stdin.fileno(), 1024)
-
-
-def width() -> int:
-    """Columns of the terminal, 80 where there is none."""
-    return Console().width if sys.stdout.isatty() else 80

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
+
+# Before anything imports Triton, which decides then: where there is no GPU, kernels run in its interpreter.
+if shutil.which("nvidia-smi") is None:
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 import pytest
 from PIL import Image, ImageDraw
@@ -16,11 +21,14 @@ from dbtui.core import paths
 from dbtui.core.config import Config
 from dbtui.core.run import Run
 
+pytest_plugins = ["tiny_models"]
+
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The library, the runs and the cache of this test alone."""
+    """The library, the runs and the cache of this test alone; the hub is not asked."""
     folder = tmp_path / "dbtui-home"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("DBTUI_HOME", str(folder))
     return folder
 

@@ -18,6 +18,7 @@ FORBIDDEN = {
     "core": ["torch", "diffusers", "transformers", "textual", "dbtui.engine", "dbtui.jobs", "dbtui.app"],
     "jobs": ["torch", "diffusers", "transformers", "textual", "dbtui.engine", "dbtui.app"],
     "engine": ["textual", "dbtui.jobs", "dbtui.app"],
+    "app": ["torch", "diffusers", "transformers", "dbtui.engine"],
 }
 
 
@@ -34,7 +35,7 @@ def imported(file: Path) -> set[str]:
 
 @pytest.mark.parametrize("layer", FORBIDDEN)
 def test_layer_imports_nothing_above_it(layer: str) -> None:
-    for file in (PACKAGE / layer).glob("*.py"):
+    for file in (PACKAGE / layer).rglob("*.py"):
         for name in imported(file):
             for forbidden in FORBIDDEN[layer]:
                 assert name != forbidden and not name.startswith(forbidden + "."), f"{file.name} imports {name}"
@@ -44,16 +45,35 @@ def test_layer_imports_nothing_above_it(layer: str) -> None:
     "statement",
     [
         "import dbtui",
-        "import dbtui.jobs.launch, dbtui.jobs.begin, dbtui.jobs.follow, dbtui.jobs.generate",
+        "import dbtui.jobs.launch, dbtui.jobs.begin, dbtui.jobs.follow, dbtui.jobs.generate, dbtui.jobs.supervise, dbtui.jobs.export",
         "import sys; sys.argv = ['dbtui', '--help']; from dbtui.cli import cli; cli.main(['--help'], standalone_mode=False)",
         "from dbtui.cli import cli; cli.main(['ls'], standalone_mode=False)",
         "from dbtui.cli import cli; cli.main(['where'], standalone_mode=False)",
+        "from dbtui.cli import cli; cli.main(['cache'], standalone_mode=False)",
     ],
 )
 def test_light_command_loads_nothing_heavy(statement: str) -> None:
     code = f"{statement}\nimport sys; print('LOADED', [m for m in {HEAVY!r} if m in sys.modules])"
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.splitlines()[-1] == "LOADED []"
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "app",
+        "screens.library",
+        "screens.dashboard",
+        "screens.pictures",
+        "screens.parameters",
+        "screens.prompt",
+        "screens.compare",
+    ],
+)
+def test_the_app_loads_no_model_library(module: str) -> None:
+    code = f"import dbtui.app.{module}\nimport sys; print([m for m in {HEAVY[:3]!r} if m in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]"
 
 
 def test_every_dependency_says_why() -> None:

@@ -7,15 +7,17 @@ import time
 import click
 
 from dbtui.commands.draw import generate
-from dbtui.commands.options import json_option
-from dbtui.commands.teach import begin_run, report_end, watch
+from dbtui.commands.options import images_option, json_option
+from dbtui.commands.teach import begin_run
+from dbtui.commands.watch import report_end, watch
 from dbtui.core.errors import INTERRUPTED, UsageError
 
 
 @click.command()
 @click.option("--subject", default="teddy-bear", show_default=True, help="Or robot, cupcake, fire-engine.")
+@images_option
 @json_option
-def demo(subject: str, as_json: bool) -> int:
+def demo(subject: str, images: str, as_json: bool) -> int:
     """The whole journey on the embedded model: teach it a subject, draw it on the beach."""
     from dbtui.core import paths
     from dbtui.core.fields import nearest
@@ -45,7 +47,7 @@ def demo(subject: str, as_json: bool) -> int:
     folder = paths.pictures_dir() / taught / time.strftime("%Y%m%d-%H%M%S")
     paths.make_private(folder)
     request = Request(concept=taught, prompt=prompt, seeds=list(range(6)), columns=3, out=str(folder), steps=20)
-    code = generate(request, show=not as_json, as_json=as_json)
+    code = generate(request, images, as_json)
     say(f"The concept is {taught!r} in {paths.concepts_dir()}; the pictures are in {folder}.")
     say(f"Ask it for more: dbtui sample {taught} '{chosen.prompt} in the snow' --show")
     return code

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dbtui.commands.options import json_option
+from dbtui.commands.options import images_option, json_option, offline_option
 from dbtui.core.errors import DONE, INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace pictures that are in the folder.")
 @click.option("--safety", is_flag=True, help="Black out what the model's own safety checker objects to.")
 @click.option("--show", is_flag=True, help="Print the grid in the terminal.")
+@images_option
+@offline_option
 @json_option
 def sample(
     concept: str,
@@ -50,6 +52,7 @@ def sample(
     overwrite: bool,
     safety: bool,
     show: bool,
+    images: str,
     as_json: bool,
 ) -> int:
     """Draw PROMPT with CONCEPT (or with a base model: mini, a folder, a hub id)."""
@@ -60,7 +63,7 @@ def sample(
     FIELDS["sampling.scheduler"].check(scheduler)
     if not prompt.strip():
         raise UsageError("The prompt is empty", "There is nothing to draw.", "dbtui sample rex 'a photo of sks dog'")
-    is_concept, name = _what_draws(concept)
+    is_concept, name = _what_draws(concept, safety)
     folder = out.expanduser().absolute() if out else paths.pictures_dir() / name / time.strftime("%Y%m%d-%H%M%S")
     _check_out(folder, rows * cols, overwrite)
     first = seed if seed is not None else secrets.randbelow(2**32)
@@ -77,23 +80,28 @@ def sample(
         scheduler=scheduler,
         safety=safety,
     )
-    return generate(request, show, as_json)
+    return generate(request, images if show else "off", as_json)
 
 
-def _what_draws(word: str) -> tuple[bool, str]:
-    """Whether ``word`` is a concept (else a base model), and its name for a folder."""
+def _what_draws(word: str, safety: bool) -> tuple[bool, str]:
+    """Whether ``word`` is a concept (else a base model), and its name for a folder; its base model is here then."""
+    from dbtui.commands.fetch import fetch_here
     from dbtui.core.base_model import find_model
+    from dbtui.core.hub_cache import is_id
     from dbtui.core.library import find_sound_concept
     from dbtui.core.names import slug
 
     try:
-        return True, find_sound_concept(word).name
+        concept = find_sound_concept(word)
     except UsageError as error:
         try:
+            fetch_here(word, safety)
             find_model(word)
-        except UsageError:
-            raise error from None
+        except UsageError as unknown:
+            raise unknown if is_id(word) or Path(word).expanduser().is_file() else error from None
         return False, slug(Path(word).name) or "model"
+    fetch_here(concept.base, safety)
+    return True, concept.name
 
 
 def _check_out(folder: Path, count: int, overwrite: bool) -> None:
@@ -111,8 +119,11 @@ def _check_out(folder: Path, count: int, overwrite: bool) -> None:
     paths.make_private(folder)
 
 
-def generate(request: Request, show: bool, as_json: bool) -> int:
-    """Draw, with progress, and say where the pictures are. Ctrl-C keeps those that are finished."""
+def generate(request: Request, images: str, as_json: bool) -> int:
+    """Draw, with progress, and say where the pictures are. Ctrl-C keeps those that are finished.
+
+    ``images`` of ``core.tty.IMAGES`` is how the grid is shown as well, where no JSON was asked for.
+    """
     from rich.text import Text
 
     from dbtui.core import paths
@@ -131,6 +142,8 @@ def generate(request: Request, show: bool, as_json: bool) -> int:
                         f"drawing {bar(message['done'], message['total'])} {message['done']}/{message['total']} steps"
                     )
                     status.update(Text(line))
+                elif message["kind"] == "notice":
+                    say(message["words"], "yellow")
                 elif message["kind"] == "picture":
                     pictures.append({"path": message["path"], "seed": message["seed"]})
                 elif message["kind"] == "done":
@@ -140,8 +153,8 @@ def generate(request: Request, show: bool, as_json: bool) -> int:
             return INTERRUPTED
     for index in done["flagged"]:
         say(f"{index:03}.png was blacked out by the safety checker.", "yellow")
-    if show:
-        _show(Path(done["grid"]))
+    if images != "off" and not as_json:
+        _show(Path(done["grid"]), images)
     if as_json:
         result_json({"grid": done["grid"], "pictures": pictures, "prompt": request.prompt})
     else:
@@ -149,12 +162,15 @@ def generate(request: Request, show: bool, as_json: bool) -> int:
     return DONE
 
 
-def _show(grid: Path) -> None:
-    """The grid in half blocks, as wide as the terminal."""
+def _show(grid: Path, images: str) -> None:
+    """The grid in the terminal, as large as the window."""
+    import shutil
+
     from PIL import Image
 
-    from dbtui.core.grid import half_blocks
-    from dbtui.terminal import width
+    from dbtui.core.printout import printout
+    from dbtui.core.tty import capabilities
 
+    columns, rows = shutil.get_terminal_size()
     with Image.open(grid) as image:
-        sys.stdout.write(half_blocks(image, min(width(), 120)) + "\n")
+        sys.stdout.write(printout(image, capabilities(images), (columns, max(10, rows - 2))))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -107,19 +106,19 @@ def rename(name: str, new: str, as_json: bool) -> int:
 @json_option
 def rm(name: str, yes: bool, as_json: bool) -> int:
     """Remove the concept NAME and the run it came from, or the run with the id NAME."""
-    from dbtui.core.library import remove_folder
     from dbtui.core.paths import folder_size
+    from dbtui.core.removal import folders_of, remove
     from dbtui.core.units import format_bytes
     from dbtui.terminal import ask, result, result_json, say
 
-    folders = _what_goes(name)
+    what = _what(name)
+    folders = folders_of(what)
     size = sum(folder_size(folder) for folder in folders)
     say(f"To be removed, {format_bytes(size)}: " + ", ".join(str(folder) for folder in folders))
     if not yes and ask("Remove for good?", {"y": "yes", "n": "no"}, "n") != "y":
         say("Nothing was removed. (Say --yes where nobody can be asked.)")
         return FAILED
-    for folder in folders:
-        remove_folder(folder)
+    remove(what)
     if as_json:
         result_json({"removed": [str(folder) for folder in folders]})
     else:
@@ -127,27 +126,18 @@ def rm(name: str, yes: bool, as_json: bool) -> int:
     return DONE
 
 
-def _what_goes(name: str) -> list[Path]:
-    """The folders behind a name. Raises UsageError if there are none or one is in use."""
-    from dbtui.core import paths
+def _what(name: str) -> Concept | Run:
+    """The concept or the run that a name means. Raises UsageError if there is none."""
     from dbtui.core.library import find_concept
-    from dbtui.core.run import Run, find_run
+    from dbtui.core.run import find_run
 
     try:
-        concept = find_concept(name)
-        origin = [paths.runs_dir() / concept.run] if concept.run == Path(concept.run).name else []
-        folders = [concept.path, *(p for p in origin if p.parent == paths.runs_dir() and p.is_dir())]
+        return find_concept(name)
     except UsageError as error:
         try:
-            folders = [find_run(name).path]
+            return find_run(name)
         except UsageError:
             raise error from None
-    for folder in folders:
-        if folder.parent == paths.runs_dir() and Run(folder).trainer() is not None:
-            raise UsageError(
-                f"{folder.name} is being trained", "Nothing was removed.", f"`dbtui stop {folder.name}` first."
-            )
-    return folders
 
 
 @click.command()
@@ -163,6 +153,7 @@ def where(as_json: bool) -> int:
         "runs": paths.runs_dir(),
         "pictures": paths.pictures_dir(),
         "cache": paths.cache_dir(),
+        "config": paths.config_dir(),
         "mini": paths.mini_dir(),
     }
     if as_json:

@@ -1,21 +1,25 @@
-"""train, follow, stop, resume: a run from any shell."""
+"""train: from photos to a run."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dbtui.commands.options import json_option
-from dbtui.core.errors import DONE, FAILED, INTERRUPTED, DbtuiError, UsageError
+from dbtui.commands.options import json_option, offline_option
+from dbtui.commands.watch import follow_to_end, hand_over
+from dbtui.core.errors import DONE, UsageError
 
 if TYPE_CHECKING:
     from dbtui.core.config import Config
+    from dbtui.core.fields import Value
     from dbtui.core.run import Run
+    from dbtui.core.web import Arrival
     from dbtui.jobs.begin import Checked
 
 Command = Callable[..., Any]
@@ -24,14 +28,23 @@ Command = Callable[..., Any]
 def training_options(command: Command) -> Command:
     """The options that make up a config."""
     options = [
+        click.option(
+            "--url", "urls", multiple=True, help="A photo's web address, instead of FOLDER; once for each photo."
+        ),
+        click.option("--allow-private", is_flag=True, help="Let --url reach servers in private networks."),
         click.option("--name", default="", help="The concept's name; made from the folder's if left out."),
         click.option("--prompt", help="Describes the photos, with a rare word: 'a photo of sks dog'."),
         click.option("--class-prompt", help="Turns on prior preservation: 'a photo of a dog'."),
-        click.option("--model", help="'mini', a diffusers folder, or a hub id in the local cache."),
+        click.option("--model", help="'mini', a diffusers folder, a .safetensors or .ckpt file, or a hub id."),
+        offline_option,
         click.option("--preset", default="", help="balanced (default), tutorial, low-vram or mini."),
         click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file with parameters."),
         click.option("--set", "assignments", multiple=True, metavar="SECTION.FIELD=VALUE", help="Set one parameter."),
+        click.option(
+            "--track", metavar="TRACKER", help="Also tell tensorboard, wandb or trackio of losses and samples."
+        ),
         click.option("--detach", is_flag=True, help="Return at once; the training goes on."),
+        click.option("--estimate", is_flag=True, help="Print the memory, disk and time it needs and do nothing."),
         click.option("--print-config", is_flag=True, help="Print the config as TOML and do nothing."),
         click.option("--parameters", is_flag=True, help="Print the table of parameters and do nothing."),
     ]
@@ -44,6 +57,8 @@ def training_options(command: Command) -> Command:
 @json_option
 def train(
     folder: str | None,
+    urls: tuple[str, ...],
+    allow_private: bool,
     name: str,
     prompt: str | None,
     class_prompt: str | None,
@@ -51,24 +66,37 @@ def train(
     preset: str,
     file: Path | None,
     assignments: tuple[str, ...],
+    track: str | None,
     detach: bool,
+    estimate: bool,
     print_config: bool,
     parameters: bool,
     as_json: bool,
 ) -> int:
-    """Teach the subject of the photos in FOLDER, and follow the training."""
+    """Teach the subject of the photos in FOLDER, or at web addresses, and follow the training."""
     from dbtui.core.config import parse_assignment
     from dbtui.core.presets import assemble
 
     if parameters:
         return _print_parameters()
-    flags = {
-        "data.folder": folder,
+    if folder and urls:
+        raise UsageError(
+            "A folder and web addresses",
+            "The photos come from the one or the other; nothing was downloaded.",
+            "Leave out FOLDER, or download the pictures into it.",
+        )
+    if folder and folder.startswith(("http://", "https://")):
+        raise UsageError(f"{folder} is a web address", "A folder is meant there.", f"dbtui train --url {folder}")
+    flags: dict[str, Value | None] = {
+        # Where one is named, the other that a config may have is not meant.
+        "data.folder": "" if urls else folder,
+        "data.urls": [] if folder else list(urls) or None,
         "concept.name": name or None,
         "concept.prompt": prompt,
         "prior.class_prompt": class_prompt,
         "prior.enabled": True if class_prompt is not None else None,
         "model.base": model,
+        "training.track": track,
     }
     changes = {key: value for key, value in flags.items() if value is not None}
     changes.update(dict(parse_assignment(a) for a in assignments))
@@ -76,34 +104,50 @@ def train(
     if print_config:
         sys.stdout.write(config.to_toml())
         return DONE
-    run = begin_run(config)
-    return _hand_over(run, as_json) if detach else _follow(run, as_json)
+    if estimate:
+        from dbtui.commands.estimate import show_estimate
+
+        with _checking(config, allow_private) as checked:
+            return show_estimate(checked, as_json)
+    run = begin_run(config, allow_private)
+    return hand_over(run, as_json) if detach else follow_to_end(run, as_json)
 
 
-def begin_run(config: Config) -> Run:
-    """Say what is about to be taught, and start its trainer. Raises DbtuiError for what is wrong with it."""
-    from dbtui.jobs.begin import begin, check
+def begin_run(config: Config, allow_private: bool = False) -> Run:
+    """Say what is about to be taught, and start its trainer. Raises DbtuiError for what is wrong with it.
+
+    ``allow_private``: whether ``data.urls`` may lead into private networks.
+    """
+    from dbtui.commands.fetch import agree_to
+    from dbtui.jobs.begin import begin
     from dbtui.jobs.launch import launch
 
-    checked = check(config, _count_pictures)
-    _describe(checked)
-    run = begin(checked)
+    with _checking(config, allow_private) as checked:
+        _describe(checked)
+        if checked.missing and checked.missing.weights:
+            agree_to(checked.missing)
+        run = begin(checked)
     launch(run)
     return run
 
 
-def _hand_over(run: Run, as_json: bool) -> int:
-    """Say how to come back to a run that was started in the background."""
-    from dbtui.terminal import result, result_json, say
+@contextlib.contextmanager
+def _checking(config: Config, allow_private: bool) -> Iterator[Checked]:
+    """What a run of ``config`` can begin with; downloaded photos are there until the block ends."""
+    from dbtui.commands.fetch import plan_in_view
+    from dbtui.core.paths import scratch_folder
+    from dbtui.jobs.begin import check
 
-    trainer = run.trainer()
-    if as_json:
-        pid = trainer[0] if trainer else 0
-        result_json({"run": run.id, "pid": pid, "concept": run.config.concept.name, "path": str(run.path)})
-    else:
-        result(run.id)
-        say(f"Training in the background. `dbtui follow {run.id}` shows it, `dbtui stop {run.id}` ends it.")
-    return DONE
+    with contextlib.ExitStack() as until_begun:
+
+        def download(urls: list[str]) -> Path:
+            from dbtui.core.web import fetch_pictures
+
+            folder = until_begun.enter_context(scratch_folder()) / "photos"
+            fetch_pictures(urls, folder, allow_private, _count_bytes)
+            return folder
+
+        yield check(config, _count_pictures, download, plan_in_view)
 
 
 def _count_pictures(done: int, total: int) -> None:
@@ -112,6 +156,17 @@ def _count_pictures(done: int, total: int) -> None:
     console = narration()
     if console.is_terminal and total > 1:
         console.print(f"looking at picture {done}/{total}", end="\r" if done < total else "\n")
+
+
+def _count_bytes(arrival: Arrival) -> None:
+    from dbtui.core.units import format_bytes
+    from dbtui.terminal import narration
+
+    console = narration()
+    if console.is_terminal or arrival.whole:
+        total = f" of {format_bytes(arrival.total)}" if arrival.total else ""
+        line = f"downloading picture {arrival.number}/{arrival.count}: {format_bytes(arrival.received)}{total}"
+        console.print(f"{line:<60}" if console.is_terminal else line, end="\n" if arrival.whole else "\r")
 
 
 def _describe(checked: Checked) -> None:
@@ -124,11 +179,19 @@ def _describe(checked: Checked) -> None:
     say(f"Teaching {config.concept.name!r}: {config.concept.prompt!r}, on {checked.base.name} ({checked.base.family}).")
     if config.concept.prompt == ConceptConfig().prompt:
         say("No --prompt was given. A word for the kind teaches better: --prompt 'a photo of sks dog'.", "yellow")
-    say(f"{plural(len(report.pictures), 'photo')} at {config.data.resolution} px from {report.folder}.")
+    source = "the web" if checked.downloaded else report.folder
+    say(f"{plural(len(report.pictures), 'photo')} at {config.data.resolution} px from {source}.")
+    if checked.downloaded and len(set(config.data.urls)) < len(config.data.urls):
+        say("Note: an address that was given more than once was downloaded once.", "yellow")
+    training = config.training
+    if training.processes != 1:
+        each = plural(training.batch_size * training.accumulation, "photo")
+        say(f"{training.processes} processes with {each} each: every step learns from {training.photos_per_step}.")
     for skipped in report.skipped:
         say(f"Not used: {skipped.path.name}: {skipped.reason}.", "yellow")
-    for warning in report.warnings:
+    for warning in (*checked.base.notices, *report.warnings):
         say(f"Note: {warning}.", "yellow")
+    say(f"It needs {checked.forecast.words()}.")
 
 
 def _print_parameters() -> int:
@@ -144,126 +207,3 @@ def _print_parameters() -> int:
             )
             result(f"      {spec.help}")
     return DONE
-
-
-def _follow(run: Run, as_json: bool) -> int:
-    """Watch the run, and say how it ended."""
-    return report_end(run, as_json) if watch(run) else INTERRUPTED
-
-
-def watch(run: Run) -> bool:
-    """Show the run until it is over. Ctrl-C asks whether to leave it (then false) or to stop it."""
-    from dbtui.jobs.follow import Follower
-    from dbtui.terminal import RunView, say
-
-    say(f"Run {run.id}. It goes on if this terminal closes; `dbtui follow {run.id}` comes back to it.", "dim")
-    while True:
-        try:
-            with RunView(run) as view:
-                for event in Follower(run).events():
-                    view.show(event)
-            return True
-        except KeyboardInterrupt:
-            answer = _ask_what_to_do()
-        if answer == "d":
-            say(f"Left {run.id} training. `dbtui follow {run.id}` comes back, `dbtui stop {run.id}` ends it.")
-            return False
-        if answer == "s":
-            run.request("stop")
-            say("Stopping at the next step.")
-
-
-def _ask_what_to_do() -> str:
-    from dbtui.terminal import ask, drain_input
-
-    drain_input()
-    try:
-        answers = {"d": "detach", "s": "stop it, with a checkpoint", "c": "go on watching"}
-        return ask("\nThe training goes on.", answers, "d")
-    except KeyboardInterrupt:
-        return "d"
-
-
-def report_end(run: Run, as_json: bool) -> int:
-    """How the run ended, and the exit code for it."""
-    from dbtui.core.library import find_concept
-    from dbtui.terminal import result, result_json, say, show_error
-
-    state = run.state()
-    values: dict[str, Any] = {"run": run.id, "state": state.name, "step": state.step, "path": str(run.path)}
-    if state.name == "done":
-        concept = find_concept(state.concept)
-        if as_json:
-            result_json({**values, "concept": concept.name, "concept_path": str(concept.path)})
-        else:
-            result(f"Taught {concept.name!r} in {state.step} steps: {concept.path}")
-            say(f"Try it: dbtui sample {concept.name} {concept.prompt + ' on the beach'!r}")
-        return DONE
-    if as_json:
-        result_json({**values, "message": state.message, "hint": state.hint})
-    if state.name == "stopped":
-        say(f"{state.message} `dbtui resume {run.id}` goes on.")
-        return INTERRUPTED
-    if state.name == "live":
-        return DONE
-    message = (
-        state.message or f"The trainer of {run.id} is gone and left no word; its machine may have been switched off."
-    )
-    hint = state.hint or f"`dbtui resume {run.id}` goes on from the last checkpoint; {run.log} has the details."
-    show_error(DbtuiError(f"The run {state.name if state.name == 'failed' else 'is lost'}", message, hint))
-    return FAILED
-
-
-@click.command()
-@click.argument("run")
-@click.option("--detach", is_flag=True, help="Return at once; the training goes on.")
-@json_option
-def resume(run: str, detach: bool, as_json: bool) -> int:
-    """Take up a stopped, failed or lost RUN (its id or its concept's name) from its last checkpoint."""
-    from dbtui.core.run import find_run
-    from dbtui.jobs.launch import launch
-
-    found = find_run(run)
-    state = found.state()
-    if state.name == "done":
-        raise UsageError(
-            f"{found.id} is done", f"It has had its {state.step} steps.", "Start a new run with more of them."
-        )
-    launch(found)
-    return _hand_over(found, as_json) if detach else _follow(found, as_json)
-
-
-@click.command()
-@click.argument("run")
-@json_option
-def follow(run: str, as_json: bool) -> int:
-    """Watch RUN (its id or its concept's name)."""
-    from dbtui.core.run import find_run
-
-    return _follow(find_run(run), as_json)
-
-
-@click.command()
-@click.argument("run")
-@click.option("--wait", default=120.0, show_default=True, help="Seconds to wait for the end.")
-@json_option
-def stop(run: str, wait: float, as_json: bool) -> int:
-    """End RUN at its next step, with a checkpoint to resume from."""
-    from dbtui.core.run import find_run
-    from dbtui.jobs.follow import wait_until_over
-    from dbtui.terminal import result, result_json, say
-
-    found = find_run(run)
-    state = found.state()
-    if state.name != "live":
-        raise UsageError(f"{found.id} is not running", f"It is {state.name}.", "See `dbtui ls`.")
-    found.request("stop")
-    say("Asked it to stop; waiting for its checkpoint.")
-    state = wait_until_over(found, wait)
-    if as_json:
-        result_json({"run": found.id, "state": state.name, "step": state.step, "message": state.message})
-    elif state.over:
-        result(f"{found.id} is {state.name} at step {state.step}. {state.message}")
-    else:
-        say(f"It has not ended after {wait:g} s; it will at the end of what it is doing.", "yellow")
-    return DONE if state.over else FAILED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time as clock
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -22,12 +23,13 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Started(Event):
-    """A trainer took up the run; steps after ``resumed_from`` in the journal's past are void."""
+    """A trainer of ``processes`` took up the run; steps after ``resumed_from`` in the journal's past are void."""
 
     kind: ClassVar[str] = "started"
     pid: int
     steps: int
     resumed_from: int = 0
+    processes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +41,24 @@ class Phase(Event):
     done: int = 0
     total: int = 0
     unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate(Event):
+    """What the run will need, known before its first step: bytes, and seconds until it is done.
+
+    ``memory`` at its peak, of ``memory_free`` that the device has for it; ``device`` by the name that
+    rates are remembered by; ``source`` is measured or counted.
+    """
+
+    kind: ClassVar[str] = "estimate"
+    device: str
+    memory: int
+    memory_free: int
+    disk: int
+    disk_free: int
+    seconds: float | None = None
+    source: str = "counted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +120,9 @@ class Ended(Event):
     concept: str = ""
 
 
-KINDS: dict[str, type[Event]] = {kind.kind: kind for kind in (Started, Phase, Step, Sample, Checkpoint, Log, Ended)}
+KINDS: dict[str, type[Event]] = {
+    kind.kind: kind for kind in (Started, Phase, Estimate, Step, Sample, Checkpoint, Log, Ended)
+}
 
 
 def encode(event: Event) -> str:
@@ -113,31 +135,43 @@ def encode(event: Event) -> str:
 def decode(line: str | bytes) -> Event | None:
     """The event on a line; None for a kind from a later version. Raises ValueError."""
     try:
-        values: Any = json.loads(line)
+        return from_values(json.loads(line))
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def from_values(values: Any) -> Event | None:
+    """The event that a line's JSON value is; None for a kind from a later version. Raises ValueError."""
     if not isinstance(values, dict) or not isinstance(values.get("kind"), str):
         raise ValueError("an event is a JSON object with a kind")
     kind = KINDS.get(values["kind"])
     if kind is None:
         return None
-    known = {f.name: str(f.type) for f in dataclasses.fields(kind)}
+    declared, known = FIELDS[kind], {}
+    for name, value in values.items():
+        accepted = declared.get(name)
+        if accepted is None:
+            continue
+        if type(value) not in accepted:
+            if value is not None or accepted is not NUMBER:
+                raise ValueError(f"{name}: {value!r} cannot be")
+            value = math.nan  # what is not finite has no name in JSON
+        known[name] = value
     try:
-        return kind(**{k: _value(v, known[k]) for k, v in values.items() if k in known})
+        return kind(**known)
     except TypeError as error:
         raise ValueError(str(error)) from error
 
 
-TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,), "float": (int, float), "float | None": (int, float, type(None)),
-    "str": (str,), "list[str]": (list,), "list[int]": (list,),
+NUMBER = frozenset({int, float})
+
+TYPES: dict[str, frozenset[type]] = {
+    "int": frozenset({int}), "float": NUMBER, "float | None": frozenset({int, float, type(None)}),
+    "str": frozenset({str}), "list[str]": frozenset({list}), "list[int]": frozenset({list}),
 }  # fmt: skip
+"""The types of JSON's values that a declared type accepts; a bool is not a number."""
 
-
-def _value(value: Any, declared: str) -> Any:
-    """``value`` of an event's field; a number that was not finite is NaN again. Raises TypeError."""
-    if value is None and declared == "float":
-        return float("nan")
-    if isinstance(value, bool) or not isinstance(value, TYPES[declared]):
-        raise TypeError(f"{value!r} is not {declared}")
-    return value
+FIELDS: dict[type[Event], dict[str, frozenset[type]]] = {
+    kind: {f.name: TYPES[str(f.type)] for f in dataclasses.fields(kind)} for kind in KINDS.values()
+}
+"""What each field of each kind accepts."""

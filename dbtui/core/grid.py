@@ -1,7 +1,8 @@
-"""Grids of pictures: as one PNG, as text blocks for a terminal, and what a picture says of itself."""
+"""Grids of pictures as one PNG, and what a picture says of itself."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -24,6 +25,13 @@ SCHEDULER_NAMES = {
 }
 """Schedulers by the names that other image tools read."""
 
+NEGATIVE = "Negative prompt: "
+SETTINGS = re.compile(
+    r"Steps: (?P<steps>\d+), Sampler: (?P<scheduler>[^,]+), CFG scale: (?P<guidance>[\d.e+-]+), "
+    r"Seed: (?P<seed>\d+), Size: (?P<width>\d+)x(?P<height>\d+), Model: (?P<model>.*)"
+)
+"""The last line of a picture's parameters."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
@@ -39,11 +47,32 @@ class Recipe:
     height: int
     model: str
 
+    @classmethod
+    def parse(cls, text: str) -> Recipe:
+        """What ``parameters`` wrote. Raises ValueError for any other text."""
+        lines = text.split("\n")
+        match = SETTINGS.fullmatch(lines[-1])
+        schedulers = {name: scheduler for scheduler, name in SCHEDULER_NAMES.items()}
+        if match is None or match["scheduler"] not in schedulers:
+            raise ValueError("not the parameters of a picture of this program")
+        negative = next((place for place, line in enumerate(lines) if line.startswith(NEGATIVE)), len(lines) - 1)
+        return cls(
+            prompt="\n".join(lines[:negative]),
+            negative="\n".join(lines[negative:-1]).removeprefix(NEGATIVE),
+            steps=int(match["steps"]),
+            guidance=float(match["guidance"]),
+            scheduler=schedulers[match["scheduler"]],
+            seed=int(match["seed"]),
+            width=int(match["width"]),
+            height=int(match["height"]),
+            model=match["model"],
+        )
+
     def parameters(self) -> str:
         """The text that image tools keep under ``parameters`` in a PNG."""
         lines = [self.prompt]
         if self.negative:
-            lines.append(f"Negative prompt: {self.negative}")
+            lines.append(f"{NEGATIVE}{self.negative}")
         lines.append(
             f"Steps: {self.steps}, Sampler: {SCHEDULER_NAMES[self.scheduler]}, CFG scale: {self.guidance:g}, "
             f"Seed: {self.seed}, Size: {self.width}x{self.height}, Model: {self.model}"
@@ -72,21 +101,16 @@ def make_grid(images: Sequence[Image.Image], columns: int) -> Image.Image:
     return grid
 
 
-def half_blocks(image: Image.Image, columns: int) -> str:
-    """The picture in half blocks of 24-bit colour, ``columns`` cells wide: two pixels a cell."""
-    rows = max(1, round(columns * image.height / image.width / 2))
-    small = image.convert("RGB").resize((columns, rows * 2), Image.Resampling.BOX)
-    pixels = small.tobytes()
-    lines = []
-    for row in range(rows):
-        cells, last = [], None
-        for column in range(columns):
-            top = (2 * row * columns + column) * 3
-            low = top + columns * 3
-            colours = (*pixels[top : top + 3], *pixels[low : low + 3])
-            if colours != last:
-                cells.append("\x1b[38;2;{};{};{};48;2;{};{};{}m".format(*colours))
-                last = colours
-            cells.append("\u2580")
-        lines.append("".join(cells) + "\x1b[0m")
-    return "\n".join(lines)
+def split_grid(grid: Image.Image, rows: int, columns: int) -> list[Image.Image]:
+    """The pictures of a grid that ``make_grid`` made."""
+    width, height = (grid.width + GAP) // columns, (grid.height + GAP) // rows
+    return [
+        grid.crop((column * width, row * height, (column + 1) * width - GAP, (row + 1) * height - GAP))
+        for row in range(rows)
+        for column in range(columns)
+    ]
+
+
+def best_columns(count: int, aspect: float, width: float, height: float) -> int:
+    """In how many columns ``count`` pictures of ``aspect`` (width / height) are largest in a box."""
+    return max(range(1, count + 1), key=lambda columns: min(width / columns / aspect, height / -(-count // columns)))

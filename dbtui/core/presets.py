@@ -55,10 +55,9 @@ PRESETS = {
         ),
         Preset(
             "low-vram",
-            "The same learning in the least GPU memory: 16 bit, 8-bit Adam, one photo at a time.",
+            "The same learning in the least GPU memory: 16 bit, 8-bit Adam, gradient checkpointing.",
             {
-                "training.batch_size": 1,
-                "training.accumulation": 2,
+                # Both photos at once: a second batch would find the gradients of the first in its way.
                 "training.precision": "fp16",
                 "training.gradient_checkpointing": True,
                 "training.optimizer": "adamw8bit",

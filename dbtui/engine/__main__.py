@@ -1,4 +1,4 @@
-"""The engine as a process: ``python -m dbtui.engine train RUN_FOLDER`` or ``... sample``.
+"""The engine as a process: ``python -m dbtui.engine train RUN_FOLDER``, ``... sample`` or ``... doctor``.
 
 Listens to signals before anything slow is imported: torch takes seconds, in which a lost
 terminal would otherwise kill the trainer.
@@ -10,36 +10,54 @@ import os
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from dbtui.core.errors import DbtuiError
-from dbtui.core.events import Ended, Started
+from dbtui.core.events import Ended, Started, encode
+from dbtui.core.hub_cache import is_offline
 from dbtui.core.journal import JournalWriter
+from dbtui.core.rank import LETTING_GO, Rank
 from dbtui.core.run import Run
 from dbtui.engine.narrator import Narrator
-from dbtui.engine.stopping import StopFlag, Stopped
+from dbtui.engine.stopping import Deaf, StopFlag, Stopped
 
 
 def main(arguments: list[str]) -> int:
-    # The hub is never asked from here: a model is on this machine or the run says what is missing.
+    may_download = not is_offline()
+    # The libraries never ask the hub: what they load is on this machine before they are imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
     if arguments[:1] == ["train"] and len(arguments) == 2:
-        return train_process(Run(Path(arguments[1])))
+        run, rank = Run(Path(arguments[1])), Rank.of_environment()
+        return train_process(run, may_download) if rank is None else train_rank(run, rank, may_download)
     if arguments == ["sample"]:
         hide_bitsandbytes()
         from dbtui.engine.serve import serve
 
         return serve()
-    print("usage: python -m dbtui.engine train RUN_FOLDER | sample", file=sys.stderr)
+    if arguments == ["export"]:
+        hide_bitsandbytes()
+        from dbtui.engine.export_process import export_process
+
+        return export_process()
+    if arguments == ["doctor"]:
+        from dbtui.engine.doctor import report
+
+        report(sys.stdout.write)
+        return 0
+    print("usage: python -m dbtui.engine train RUN_FOLDER | sample | export | doctor", file=sys.stderr)
     return 2
 
 
-def train_process(run: Run) -> int:
-    """Train the run in this process, and leave an ``ended`` event whatever happens."""
+def train_process(run: Run, may_download: bool) -> int:
+    """Train the run in this process, and leave an ``ended`` event whatever happens.
+
+    ``may_download``: whether the hub may be asked for a base model that is not here.
+    """
     stop = StopFlag(run).listen()
-    lock = run.claim()
+    lock = run.claim(LETTING_GO)
     journal = JournalWriter(run.journal)
     try:
-        ended = _train(run, Narrator(journal), stop)
+        ended = _train(run, Narrator(journal), stop, may_download)
         journal.write(ended)
         return 0 if ended.reason != "failed" else 1
     finally:
@@ -47,16 +65,41 @@ def train_process(run: Run) -> int:
         run.release(lock)
 
 
-def _train(run: Run, narrator: Narrator, stop: StopFlag) -> Ended:
+def train_rank(run: Run, rank: Rank, may_download: bool) -> NoReturn:
+    """Train the run as one of several processes.
+
+    Their supervisor has claimed the run and says how it ended, by the reports that it gets: the leading
+    process's, or that of the first in which something went wrong.
+    """
+    journal = JournalWriter(run.journal) if rank.leads else None
+    stop = StopFlag(run).listen() if rank.leads else Deaf(run)
+    ended = _train(run, Narrator(journal), stop, may_download, rank)
+    if journal is not None:
+        journal.close()
+    if rank.leads or ended.reason == "failed":
+        with open(rank.report, "wb") as pipe:
+            pipe.write(encode(ended).encode(errors="backslashreplace"))
+    # At once: what torch has to tidy up can wait for ever for processes that are gone.
+    os._exit(0 if ended.reason != "failed" else 1)
+
+
+def _train(run: Run, narrator: Narrator, stop: StopFlag, may_download: bool, rank: Rank | None = None) -> Ended:
     from dbtui.core.checkpoints import newest_sound
 
-    resume, damaged = newest_sound(run.checkpoints)
+    resume, damaged = newest_sound(run.checkpoints) if rank is None or rank.leads else (None, [])
     narrator.step = at = resume.step if resume else 0
-    narrator.say(Started(pid=os.getpid(), steps=run.config.training.steps, resumed_from=at))
+    pid, processes = (os.getppid(), rank.count) if rank else (os.getpid(), 1)
+    narrator.say(Started(pid=pid, steps=run.config.training.steps, resumed_from=at, processes=processes))
     for sentence in damaged:
         narrator.log(sentence, "warning")
-    narrator.phase("loading the libraries")
     try:
+        from dbtui.engine.fetch import await_base, fetch_base
+
+        if rank is None or rank.leads:
+            fetch_base(run, narrator, stop, may_download)
+        else:
+            await_base(run)
+        narrator.phase("loading the libraries")
         if run.config.training.optimizer == "adamw":
             hide_bitsandbytes()
         from dbtui.engine.loop import train
@@ -71,7 +114,8 @@ def _train(run: Run, narrator: Narrator, stop: StopFlag) -> Ended:
         from dbtui.engine.failures import explain
 
         message, hint = explain(error)
-        return Ended(reason="failed", step=narrator.step, message=message, hint=hint)
+        where = f"Process {rank.index + 1} of {rank.count}: " if rank else ""
+        return Ended(reason="failed", step=narrator.step, message=where + message, hint=hint)
 
 
 def hide_bitsandbytes() -> None:

@@ -78,6 +78,7 @@ def _write_concept(learner: Learner, run: Run, resolution: int, name: str, folde
         base=config.model.base,
         base_fingerprint=base.fingerprint(),
         family=base.family,
+        prediction=base.prediction,
         resolution=resolution,
         steps=config.training.steps,
         learning_rate=config.training.learning_rate,

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Protocol
 
 from dbtui.core.errors import printable
 from dbtui.core.events import Event, Log, Phase, Step
-from dbtui.core.journal import JournalWriter
 
 INTERVAL = 0.2
 """Seconds between two reports of one phase."""
 
 
-class Narrator:
-    """Writes to the journal."""
+class Journal(Protocol):
+    """Where events go: a run's journal, or whoever listens to this process."""
 
-    def __init__(self, journal: JournalWriter) -> None:
+    def write(self, event: Event) -> None: ...
+
+
+class Narrator:
+    """Writes to the journal; without one, as in a process that does not lead, says nothing."""
+
+    def __init__(self, journal: Journal | None) -> None:
         self._journal = journal
         self._phase = ""
         self._last = 0.0
         self.step = 0
         """The last step that was said to be done."""
+        self.listeners: list[Callable[[Event], None]] = []
+        """Called with each event once the journal has it."""
 
     def say(self, event: Event) -> None:
         if isinstance(event, Step):
             self.step = event.step
-        self._journal.write(event)
+        if self._journal is not None:
+            self._journal.write(event)
+        for hear in self.listeners:
+            hear(event)
 
     def log(self, message: str, level: str = "info") -> None:
         self.say(Log(message=printable(message), level=level))

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedDataParallelKwargs
 
-from dbtui.core.base_model import BaseModel, find_model
+from dbtui.core.architecture import Architecture
+from dbtui.core.base_model import find_model
 from dbtui.core.config import Config
 from dbtui.core.errors import printable
 from dbtui.core.fields import AUTO
 from dbtui.core.run import Run
+from dbtui.core.units import plural
 from dbtui.engine import machine
 from dbtui.engine.examples import Examples
+from dbtui.engine.fitting import Fitting
 from dbtui.engine.latents import Latents, Source, encode_pictures
 from dbtui.engine.learner import Learner
 from dbtui.engine.models import Models, load_models
 from dbtui.engine.narrator import Narrator
 from dbtui.engine.prior import make_class_pictures
+from dbtui.engine.probe import free_memory
+from dbtui.engine.ranks import ALONE, Ranks
 from dbtui.engine.sampler import drawing_mode
 from dbtui.engine.stopping import StopFlag
+from dbtui.engine.trackers import accelerator_options
 
 Progress = Callable[[int, int], None]
 
 
-def prepare(run: Run, narrator: Narrator, stop: StopFlag) -> tuple[Learner, Examples, int]:
+def prepare(run: Run, narrator: Narrator, stop: StopFlag, ranks: Ranks = ALONE) -> tuple[Learner, Examples, int]:
     """The learner and its examples, ready for the first step, and the resolution in pixels.
 
     Raises Stopped if that was asked for, DbtuiError for what a person can mend.
@@ -41,46 +47,65 @@ def prepare(run: Run, narrator: Narrator, stop: StopFlag) -> tuple[Learner, Exam
 
         return report
 
-    base = find_model(config.model.base)
+    base = find_model(config.model.base, prediction=config.model.prediction)
     resolution = base.check_resolution(
         base.resolution if config.data.resolution == AUTO else int(config.data.resolution)
     )
-    plan = make_plan(config, base, resolution)
+    config = config.replace({"data.resolution": resolution})
+    architecture = Architecture.of(base)
+    plan = make_plan(config, architecture, ranks)
     for notice in plan.notices:
         narrator.log(notice, "warning")
-    narrator.log(f"Training {base.family} at {resolution} px on {plan.words()}.")
-    accelerator = Accelerator(mixed_precision=plan.precision, cpu=plan.device == "cpu")
+    narrator.log(f"Training {base.family} at {resolution} px on {plan.words()}{_sharing(config, ranks)}.")
+    ddp = DistributedDataParallelKwargs(gradient_as_bucket_view=True)
+    accelerator = Accelerator(
+        mixed_precision=plan.precision, cpu=plan.device == "cpu", kwargs_handlers=[ddp], **accelerator_options(run)
+    )
     narrator.phase("loading the model")
     models = load_models(base).to(accelerator.device)
     stop.check()
     _warn_of_long_prompts(models, config, narrator)
-    pictures = _class_latents(models, config, resolution, progress) if config.prior.enabled else None
+    pictures = _class_latents(models, config, resolution, progress, ranks) if config.prior.enabled else None
     photos = [Source(Path(p["path"]), p["sha256"]) for p in run.sources()]
-    latents = encode_pictures(models, photos, resolution, config.data, progress("encoding the photos", "pictures"))
-    prompts = [config.concept.prompt] + ([config.prior.class_prompt] if config.prior.enabled else [])
-    learner = Learner(models, config.training, config.prior.weight, prompts, plan, accelerator)
+    with ranks.leader_first():
+        latents = encode_pictures(models, photos, resolution, config.data, progress("encoding the photos", "pictures"))
     scaling = models.vae.config.scaling_factor
-    return learner, Examples(latents, pictures, config.training, scaling, len(models.alphas)), resolution
+    examples = Examples(latents, pictures, config.training, scaling, len(models.alphas), ranks)
+
+    fitting = Fitting(config, base, architecture, accelerator, examples, ranks, narrator)
+    return fitting.learner(models, plan), examples, resolution
 
 
-def make_plan(config: Config, base: BaseModel, resolution: int) -> machine.Plan:
+def _sharing(config: Config, ranks: Ranks) -> str:
+    """How several processes share the work, as the end of a sentence."""
+    if ranks.count == 1:
+        return ""
+    return f", in {ranks.count} processes: {plural(config.training.photos_per_step, 'photo')} a step"
+
+
+def make_plan(config: Config, architecture: Architecture, ranks: Ranks) -> machine.Plan:
     """What is decided by the machine, for this model and these parameters."""
-    trained = base.parameters["unet"]
-    if config.training.text_encoder:
-        trained += base.parameters["text_encoder"]
-    pictures = config.training.batch_size * (2 if config.prior.enabled else 1)
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    return machine.make_plan(config.training, device, trained, resolution, pictures)
+    apple = torch.backends.mps.is_available() and ranks.count == 1  # processes cannot share what an Apple GPU computes
+    device = "cuda" if torch.cuda.is_available() else "mps" if apple else "cpu"
+    free = free_memory(device)
+    if ranks.count > 1:
+        config = config.replace({"training.processes": ranks.count})
+    plan = machine.make_plan(config, architecture, device, free)
+    # All must go about it alike: as the process whose GPU has the least room.
+    _, values = min(ranks.gather([free, asdict(plan)]), key=lambda said: said[0])
+    return machine.Plan(**values)
 
 
 def _class_latents(
-    models: Models, config: Config, resolution: int, progress: Callable[[str, str], Progress]
+    models: Models, config: Config, resolution: int, progress: Callable[[str, str], Progress], ranks: Ranks
 ) -> Latents:
     modules = (models.unet, models.text_encoder)
     with drawing_mode(*modules):
-        sources = make_class_pictures(models, config.prior, resolution, progress("making class pictures", "steps"))
+        making = progress("making class pictures", "steps")
+        sources = make_class_pictures(models, config.prior, resolution, making, ranks)
     data = replace(config.data, center_crop=True, flip=False)
-    return encode_pictures(models, sources, resolution, data, progress("encoding the class pictures", "pictures"))
+    with ranks.leader_first():
+        return encode_pictures(models, sources, resolution, data, progress("encoding the class pictures", "pictures"))
 
 
 def _warn_of_long_prompts(models: Models, config: Config, narrator: Narrator) -> None:

@@ -18,6 +18,7 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 from PIL import Image
+from torch import Tensor
 
 from dbtui.engine.models import Models
 
@@ -75,6 +76,9 @@ def batch_size(models: Models, settings: Settings) -> int:
 Progress = Callable[[int, int], None]
 """Called with (denoising steps done, all steps of all pictures); may raise Cancelled."""
 
+Look = Callable[[int, int, Tensor], None]
+"""Called with (the first picture of the batch, its denoising steps done, its latents as foreseen)."""
+
 
 @torch.no_grad()
 def draw(
@@ -83,6 +87,7 @@ def draw(
     settings: Settings,
     progress: Progress = lambda done, total: None,
     safety: Safety | None = None,
+    look: Look | None = None,
 ) -> Iterator[Image.Image]:
     """Yield the pictures in order. The noise of each depends on its seed alone, whatever the batch.
 
@@ -95,7 +100,7 @@ def draw(
     while done < len(drawings):
         batch = drawings[done : done + size]
         try:
-            images, flagged = _draw_batch(pipe, batch, settings, done, len(drawings), progress)
+            images, flagged = _draw_batch(pipe, batch, settings, done, len(drawings), progress, look)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
@@ -109,7 +114,7 @@ def draw(
 
 
 def _pipeline(models: Models, settings: Settings, safety: Safety | None) -> StableDiffusionPipeline:
-    base = PNDMScheduler.from_pretrained(models.base.path, subfolder="scheduler")
+    base = PNDMScheduler.from_config(models.base.configs["scheduler"])
     scheduler, options = SCHEDULERS[settings.scheduler]
     pipe = StableDiffusionPipeline(
         vae=models.vae,
@@ -132,10 +137,13 @@ def _draw_batch(
     before: int,
     count: int,
     progress: Progress,
+    look: Look | None,
 ) -> tuple[list[Image.Image], Sequence[bool]]:
     def on_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         per_picture = len(pipe.scheduler.timesteps)
         progress(before * per_picture + len(batch) * (step + 1), count * per_picture)
+        if look is not None:
+            look(before, step + 1, _foreseen(pipe.scheduler, tensors["latents"], timestep))
         return tensors
 
     result = pipe(
@@ -149,6 +157,13 @@ def _draw_batch(
         callback_on_step_end=on_step,
     )
     return result.images, result.nsfw_content_detected or [False] * len(batch)
+
+
+def _foreseen(scheduler: Any, latents: Tensor, timestep: Any) -> Tensor:
+    """The latents without their noise, where the solver says what it takes them to be; else with it, scaled to be seen."""
+    if isinstance(scheduler, DPMSolverMultistepScheduler | UniPCMultistepScheduler):
+        return scheduler.model_outputs[-1]
+    return scheduler.scale_model_input(latents, timestep)
 
 
 def load_safety(models: Models) -> Safety:

@@ -16,6 +16,9 @@ class Stopped(Exception):
     """Raised outside the loop, where there is nothing to save yet."""
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 class StopFlag:
     """True once a signal or a request asked the trainer of ``run`` to end."""
 
@@ -26,8 +29,9 @@ class StopFlag:
 
     def listen(self) -> StopFlag:
         """Turn Ctrl-C, termination and a lost terminal into a wish."""
-        for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for name in SIGNALS:
             signal.signal(name, self._heard)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # a supervisor lets them wait until somebody listens
         return self
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
@@ -45,3 +49,10 @@ class StopFlag:
         """Raise Stopped if the wish was heard."""
         if self:
             raise Stopped(self.reason)
+
+
+class Deaf(StopFlag):
+    """That of a process that leaves the wish to the leading one, and ends when that does."""
+
+    def __bool__(self) -> bool:
+        return False

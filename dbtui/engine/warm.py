@@ -1,12 +1,12 @@
-"""The model that the sampler keeps loaded: the base stays, a concept's weights go in and out."""
+"""The model that the sampler keeps loaded: the base stays, what was trained goes in and out."""
 
 from __future__ import annotations
 
 import torch
 
 from dbtui.core.base_model import BaseModel
-from dbtui.core.errors import DbtuiError
-from dbtui.core.library import Concept
+from dbtui.core.library import check_base
+from dbtui.core.sources import Source
 from dbtui.engine.models import Models, load_models, load_weights
 
 
@@ -16,7 +16,7 @@ class WarmModel:
     def __init__(self) -> None:
         self._models: Models | None = None
         self._trained: dict[str, str] = {}
-        """Hashes of the concept's weights that are in it, by component."""
+        """Hashes of the trained weights that are in it, by component."""
 
     def forget(self) -> None:
         """Give the memory back."""
@@ -24,27 +24,22 @@ class WarmModel:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def get(self, base: BaseModel, concept: Concept | None) -> Models:
-        """The base model with the concept's weights in it; loads only what is not there already.
+    def get(self, base: BaseModel, source: Source) -> Models:
+        """The base model with the source's weights in it; loads only what is not there already.
 
-        Raises DbtuiError if the base is not the one the concept was taught on.
+        Raises DbtuiError if the base is not the one that they were trained on.
         """
-        wanted = concept.trained if concept else {}
-        if concept and concept.base_fingerprint != base.fingerprint():
-            raise DbtuiError(
-                "The base model has changed",
-                f"{concept.name} was taught on {concept.base}, whose weights are not what they were. "
-                "Together they would draw something else.",
-                "Bring the old model back, or teach the concept again.",
-            )
+        wanted = source.digests
+        if source.base_fingerprint:
+            check_base(source, base)
         held, models = self._trained, self._models
         if models is None or models.base != base or not set(held) <= set(wanted):
             self.forget()
             models, held = self._load(base), {}
         self._models = None  # while it is neither the one nor the other
         for component, digest in wanted.items():
-            if concept and held.get(component) != digest:
-                load_weights(models.component(component), component, concept.weights(component))
+            if held.get(component) != digest:
+                load_weights(models.component(component), component, source.weights[component])
         self._models, self._trained = models, dict(wanted)
         return models
 

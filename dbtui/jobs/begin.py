@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from dbtui.core.base_model import BaseModel, find_model
-from dbtui.core.config import Config
+from dbtui.core.config import NO_TRACKER, Config
 from dbtui.core.dataset import Report, scan
-from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core.download import Plan, plan_missing
+from dbtui.core.errors import UsageError
 from dbtui.core.fields import AUTO
 from dbtui.core.library import exists
 from dbtui.core.names import check_name, free_name, slug
-from dbtui.core.paths import data_dir
+from dbtui.core.receive import Listener
 from dbtui.core.run import Run, run_of_name
-from dbtui.core.units import format_bytes
-from dbtui.core.weights import free_space
+from dbtui.jobs.forecast import Forecast, make_forecast
+from dbtui.jobs.processes import resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,47 +29,77 @@ class Checked:
     config: Config
     base: BaseModel
     report: Report
+    forecast: Forecast
+    downloaded: bool = False
+    """Whether the photos lie in a folder that goes away, so that the run must keep them."""
+    missing: Plan | None = None
+    """The base model's weights that the trainer has to download first."""
 
 
-def check(config: Config, progress: Callable[[int, int], None] = lambda done, total: None) -> Checked:
-    """Complete and check ``config``: the name, the model, the photos. Writes nothing.
+def check(
+    config: Config,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    download: Callable[[list[str]], Path] | None = None,
+    plan: Callable[[str], Plan | None] = lambda name: plan_missing(name, Listener()),
+) -> Checked:
+    """Complete and check ``config``: the name, the model, the photos. Writes nothing, but for the small
+    files of a model that is still on the hub: ``plan`` brings them into the hub's cache and says what is to come.
 
+    ``download`` brings the pictures of ``data.urls`` into a folder and returns that; it is called where no
+    ``data.folder`` is named, once all that can be found wrong without the pictures has been looked for.
     Raises UsageError or DbtuiError for the first thing that is wrong.
     """
     config.check()
-    if not config.data.folder:
-        raise UsageError("Which photos?", "No folder was named.", "dbtui train FOLDER --prompt 'a photo of sks dog'")
-    folder = Path(config.data.folder).expanduser().absolute()
-    name = _name(config, folder)
-    base = find_model(config.model.base)
-    asked = config.data.resolution
-    resolution = base.check_resolution(base.resolution if asked == AUTO else int(asked))
-    report = scan(folder, resolution, config.data.exclude, progress)
-    config = config.replace(
-        {
-            "concept.name": name,
-            "data.folder": str(folder),
-            "data.resolution": resolution,
-            # A relative path would mean another folder to the trainer.
-            "model.base": str(base.path)
-            if Path(base.name).expanduser().is_dir() and base.name != "mini"
-            else base.name,
-        }
-    )
-    _check_disk(config, base)
-    return Checked(config, base, report)
+    _check_tracker(config.training.track)
+    urls = [] if config.data.folder else config.data.urls
+    if not config.data.folder and not (urls and download):
+        raise UsageError(
+            "Which photos?",
+            "No folder was named, and no web address.",
+            "dbtui train FOLDER --prompt 'a photo of sks dog'",
+        )
+    name = choose_name(config)
+    missing = plan(config.model.base)
+    base = find_model(config.model.base, missing.coming() if missing else {}, config.model.prediction)
+    config = complete(config, base)
+    folder = download(urls) if urls and download else Path(config.data.folder).expanduser().absolute()
+    report = scan(folder, int(config.data.resolution), config.data.exclude, progress)
+    config = config.replace({"concept.name": name, "data.folder": "" if urls else str(folder)})
+    forecast = make_forecast(config, base, missing.size - missing.arrived if missing else 0)
+    return Checked(config, base, report, forecast, downloaded=bool(urls), missing=missing)
 
 
 def begin(checked: Checked) -> Run:
     """Create the run's folder. ``launch`` starts its trainer."""
     pictures = [{"path": str(p.path), "sha256": p.sha256} for p in checked.report.pictures]
-    return Run.create(checked.config, pictures)
+    return Run.create(checked.config, pictures, checked.report.folder if checked.downloaded else None)
 
 
-def _name(config: Config, folder: Path) -> str:
-    """The concept's name: as asked if it is free, or made from the folder's."""
+def complete(config: Config, base: BaseModel) -> Config:
+    """``config`` with what the model and the machine decide: resolution, prediction, processes.
+
+    Raises UsageError for what they cannot do.
+    """
+    asked = config.data.resolution
+    return config.replace(
+        {
+            "data.resolution": base.check_resolution(base.resolution if asked == AUTO else int(asked)),
+            "training.processes": resolve(config.training.processes),
+            # A relative path would mean another folder to the trainer.
+            "model.base": str(base.path)
+            if Path(base.name).expanduser().exists() and base.name != "mini"
+            else base.name,
+            "model.prediction": base.prediction,
+        }
+    )
+
+
+def choose_name(config: Config) -> str:
+    """The concept's name: as asked if it is free, or made from what the photos are of. Raises UsageError."""
     if not config.concept.name:
-        return free_name(slug(folder.name) or "concept", _taken)
+        folder = config.data.folder
+        source = Path(folder).expanduser().absolute().name if folder else _subject(config.concept.prompt)
+        return free_name(slug(source) or "concept", _taken)
     name = check_name(config.concept.name)
     if exists(name):
         raise UsageError(
@@ -83,28 +116,21 @@ def _name(config: Config, folder: Path) -> str:
     return name
 
 
+def _subject(prompt: str) -> str:
+    """What a prompt is about: ``sks dog`` of ``a photo of sks dog``."""
+    return prompt.rpartition(" of ")[2]
+
+
 def _taken(name: str) -> bool:
     run = run_of_name(name)
     return exists(name) or (run is not None and run.trainer() is not None)
 
 
-def _check_disk(config: Config, base: BaseModel) -> None:
-    """Refuse a run whose concept and checkpoints cannot fit on the disk. Raises DbtuiError."""
-    trained = base.parameters["unet"] + (base.parameters["text_encoder"] if config.training.text_encoder else 0)
-    training = config.training
-    eight_bit = training.optimizer == "adamw8bit"
-    # fp32 weights; a checkpoint has the optimizer's two moments too, and is whole before an older one goes.
-    checkpoint = trained * ((6.1 if eight_bit else 12) + (4 if training.ema else 0))
-    count = (
-        min(training.checkpoints_kept, training.steps // training.checkpoint_every) + 1
-        if training.checkpoint_every
-        else 1
-    )
-    needed, free = trained * 4 + checkpoint * count, free_space(data_dir())
-    if needed > free:
-        raise DbtuiError(
-            "The disk is too full",
-            f"The run would need {format_bytes(needed)} in {printable(data_dir())}, which has {format_bytes(free)} left. "
-            "Nothing was started.",
-            "Make room, set DBTUI_HOME to another disk, or --set training.checkpoint_every=0.",
+def _check_tracker(name: str) -> None:
+    """Refuse a tracker whose package is missing. Raises UsageError."""
+    if name != NO_TRACKER and find_spec(name) is None:
+        raise UsageError(
+            f"{name} is not installed",
+            f"The run is to be told to {name}, which is a package of its own. Nothing was started.",
+            f"`{sys.executable} -m pip install {name}`, or leave out --track.",
         )

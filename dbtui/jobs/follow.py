@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from dbtui.core.events import Ended, Event, Started
+from dbtui.core.events import Ended, Event
 from dbtui.core.journal import JournalReader
 from dbtui.core.run import Run, State
 
@@ -20,19 +20,31 @@ class Follower:
         self.run = run
         self._reader = JournalReader(run.journal)
 
-    def tick(self) -> list[Event]:
-        """The events since the last call."""
-        return self._reader.read()
+    def tick(self, limit: int = -1) -> list[Event]:
+        """The events since the last call, from at most ``limit`` bytes of journal (-1: all)."""
+        return self._reader.read(limit)
+
+    @property
+    def read(self) -> float:
+        """The share of the journal that has been read, from 0 to 1."""
+        return self._reader.offset / self._reader.size if self._reader.size else 1.0
+
+    def state(self) -> State:
+        """How the run stands."""
+        return self.run.state()
+
+    def now(self) -> float:
+        """The time of day, by which a live run's time is told."""
+        return time.time()
 
     def events(self) -> Iterator[Event | None]:
         """All events from the beginning until the run is over; None while there is nothing new."""
-        over = False
         while True:
             batch = self.tick()
             yield from batch
-            for event in batch:
-                over = isinstance(event, Ended) if isinstance(event, (Ended, Started)) else over
-            if over or (not batch and self.run.state().over):
+            # An end may be that of an earlier trainer: the one that took the run up has not said so yet.
+            ended = any(isinstance(event, Ended) for event in batch)
+            if (ended or not batch) and self.state().over:
                 yield from self.tick()
                 return
             if not batch:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.sources import Source
 from dbtui.jobs.launch import engine_command, engine_environment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """Pictures to make from the concept ``concept`` or the base model ``base``; a seed for each."""
+    """Pictures to make, a seed for each, from a concept, from a checkpoint (its folder), or from a base model."""
 
     prompt: str
     seeds: list[int]
     columns: int
     out: str
     concept: str = ""
+    checkpoint: str = ""
     base: str = ""
     negative: str = ""
     steps: int = 25
@@ -30,6 +33,15 @@ class Request:
     scheduler: str = "dpm++2m-karras"
     resolution: int = 0
     safety: bool = False
+    preview: int = 0
+    """Denoising steps between two looks at the forming pictures; 0 for none."""
+
+    def by(self, source: Source) -> Request:
+        """The same from ``source``, at its resolution."""
+        base = "" if source.concept or source.checkpoint else source.base
+        return replace(
+            self, concept=source.concept, checkpoint=source.checkpoint, base=base, resolution=source.resolution
+        )
 
 
 class Sampler:
@@ -39,6 +51,12 @@ class Sampler:
         self._log = log
         self._process: subprocess.Popen[str] | None = None
         self._number = 0
+        self._sending = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The process number while there is one."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def __enter__(self) -> Sampler:
         return self
@@ -56,6 +74,8 @@ class Sampler:
         self._send({"id": self._number, **asdict(request)})
         assert process.stdout is not None
         for line in process.stdout:
+            if not line.endswith("\n"):  # it died while it spoke
+                break
             message = json.loads(line)
             if message.get("id") != self._number:
                 continue
@@ -76,8 +96,8 @@ class Sampler:
         """End the request in hand at its next denoising step; safe from another thread or a signal handler."""
         self._send({"cancel": self._number})
 
-    def close(self) -> None:
-        """End the process; what it is drawing is given up."""
+    def close(self, patience: float = 10) -> None:
+        """End the process, for certain after ``patience`` seconds; what it is drawing is given up."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -85,7 +105,7 @@ class Sampler:
             assert process.stdin is not None
             process.stdin.close()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=patience)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -107,7 +127,8 @@ class Sampler:
         return self._process
 
     def _send(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):
-            if self._process is not None and self._process.stdin is not None:
-                self._process.stdin.write(json.dumps(message) + "\n")
-                self._process.stdin.flush()
+        process = self._process
+        with self._sending, contextlib.suppress(OSError, ValueError):  # ValueError: it has been closed
+            if process is not None and process.stdin is not None:
+                process.stdin.write(json.dumps(message) + "\n")
+                process.stdin.flush()

@@ -53,6 +53,7 @@ def folder(tmp_path: Path) -> Path:
         (["train", str(BEAR), "--set", "training.steps"], "has no '='"),
         (["train", str(BEAR), "--preset", "tutoral"], "Did you mean 'tutorial'?"),
         (["train", str(BEAR), "--prompt", ""], "The prompt is empty"),
+        (["train", str(BEAR), "--track", "tensorbord"], "Did you mean 'tensorboard'?"),
         (["train", str(BEAR), "--name", "../evil"], "cannot be a name"),
         (["train", str(BEAR), "--model", "/nowhere/model"], "There is no model /nowhere/model"),
         (["train", str(BEAR), "--model", "no-one/nothing"], "not on this machine"),

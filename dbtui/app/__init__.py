@@ -1,0 +1,1 @@
+"""The app: everything that imports Textual. Never imports the engine or torch."""

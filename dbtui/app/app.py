@@ -1,0 +1,219 @@
+"""The app: which screen is shown, its theme, and how it is left. What screens do is theirs."""
+
+from __future__ import annotations
+
+import gc
+import select
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import ClassVar
+
+from textual import on
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from dbtui.app.draft import Draft
+from dbtui.app.keys import KEYS, bindings
+from dbtui.app.messages import OpenCompare, OpenNew, OpenParameters, OpenPrompt, OpenRun
+from dbtui.app.screens.base import SMALLEST, BaseScreen
+from dbtui.app.settings import Settings, write_settings
+from dbtui.app.studio import Studio
+from dbtui.app.theme import THEMES, plot_colours
+from dbtui.core.tty import Capabilities
+
+LOOK = 2.0
+"""Seconds between two looks whether the terminal is still there."""
+
+AGAIN = 3.0
+"""Seconds in which a second Ctrl-C leaves the app."""
+
+
+class DbtuiApp(App[None]):
+    """Opens on the library."""
+
+    TITLE = "dbtui"
+    CSS_PATH: ClassVar[list[str]] = [
+        "styles/app.tcss",
+        "styles/dialogs.tcss",
+        "styles/library.tcss",
+        "styles/dashboard.tcss",
+        "styles/photos.tcss",
+        "styles/parameters.tcss",
+        "styles/drawing.tcss",
+    ]  # type: ignore[assignment]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+        (0, "-too-narrow"),
+        (SMALLEST[0], "-narrow"),
+        (110, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+        (0, "-too-short"),
+        (SMALLEST[1], "-short"),
+        (32, "-tall"),
+    ]
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        problem: str = "",
+        terminal: Capabilities | None = None,
+        first: Message | None = None,
+    ) -> None:
+        """``problem``: what was wrong with the kept settings, to be told. ``terminal``: how pictures are shown.
+
+        ``first`` is posted at the start: what to open above the library.
+        """
+        super().__init__()
+        self.settings = settings or Settings()
+        self.terminal = terminal or Capabilities()
+        self._problem = problem
+        self._first = first
+        self.draft = Draft()
+        """The concept that is to be taught next."""
+        self.studio = Studio()
+        """Whose model stays warm while the app is open."""
+        self.drawing_settings: dict[str, str] = {}
+        """What the forms for drawing were left with."""
+        self._asked_to_leave = 0.0
+        self.animation_level = "none"
+        for theme in THEMES:
+            self.register_theme(theme)
+
+    def get_css_variables(self) -> dict[str, str]:
+        variables = super().get_css_variables()
+        variables.update(plot_colours(variables))
+        self.theme_variables = variables
+        return variables
+
+    def on_mount(self) -> None:
+        from dbtui.app.screens.library import LibraryScreen
+
+        if self.settings.theme in self.available_themes:
+            self.theme = self.settings.theme
+        else:
+            self._problem = self._problem or f"There is no theme {self.settings.theme!r}."
+            self.theme = Settings().theme
+        self.push_screen(LibraryScreen())
+        if self._first is not None:
+            self.post_message(self._first)
+        if self._problem:
+            self.notify(f"{self._problem}. Defaults are used.", title="Settings", severity="warning", markup=False)
+        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+
+        if not self.is_headless:
+            self.set_interval(LOOK, self._leave_with_the_terminal)
+
+    def _leave_with_the_terminal(self) -> None:
+        """End as SIGHUP would have ended it: not every lost connection sends one, and reading from what is gone would
+        take a core for good. There is nothing left to write a farewell to."""
+        terminal = select.poll()
+        terminal.register(0, 0)
+        if any(event & select.POLLHUP for _, event in terminal.poll(0)):
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGHUP)
+
+    def on_unmount(self) -> None:
+        self.draft.close()
+        self.studio.close()
+
+    def _keep_theme(self, name: str) -> None:
+        if name != self.settings.theme:
+            self.settings = replace(self.settings, theme=name)
+            try:
+                write_settings(self.settings)
+            except OSError as error:
+                self.notify(f"The theme could not be kept: {error}", severity="warning", markup=False)
+
+    # Screens
+
+    @on(OpenRun)
+    def _open_run(self, message: OpenRun) -> None:
+        from dbtui.app.screens.dashboard import DashboardScreen
+
+        if isinstance(self.screen, DashboardScreen) and self.screen.training == message.run:
+            return
+        self._leave_the_way()
+        self.push_screen(DashboardScreen(message.run, message.replay), self._say)
+
+    def _say(self, words: str | None) -> None:
+        if words:
+            self.notify(words, markup=False)
+
+    @on(OpenPrompt)
+    def _open_prompt(self, message: OpenPrompt) -> None:
+        from dbtui.app.screens.prompt import PromptScreen
+
+        self.push_screen(PromptScreen(message.concept))
+
+    @on(OpenCompare)
+    def _open_compare(self, message: OpenCompare) -> None:
+        from dbtui.app.screens.compare import CompareScreen
+
+        self.push_screen(CompareScreen(message.subject))
+
+    @on(OpenNew)
+    def _open_new(self) -> None:
+        from dbtui.app.screens.pictures import PicturesScreen
+
+        self.push_screen(PicturesScreen(self.draft))
+
+    @on(OpenParameters)
+    def _open_parameters(self) -> None:
+        from dbtui.app.screens.parameters import ParametersScreen
+
+        self.push_screen(ParametersScreen(self.draft))
+
+    def _leave_the_way(self) -> None:
+        """The draft has become a run: back to the library, and the next one begins where this did."""
+        if not isinstance(self.screen, BaseScreen) or self.screen.KEYS != "parameters":
+            return
+        while isinstance(self.screen, BaseScreen) and self.screen.KEYS in ("pictures", "parameters"):
+            self.pop_screen()
+        self.draft.close()
+        self.draft = self.draft.next()
+
+    # Everywhere
+
+    def action_show_help(self) -> None:
+        from dbtui.app.screens.help import HelpDialog
+
+        if isinstance(self.screen, BaseScreen):
+            self.push_screen(HelpDialog(self.screen.KEYS))
+
+    def action_help_quit(self) -> None:
+        self.action_leave()
+
+    def action_leave(self) -> None:
+        """Ctrl-C: once it says what would happen, twice it leaves."""
+        now = time.monotonic()
+        if now - self._asked_to_leave < AGAIN:
+            self.exit()
+            return
+        self._asked_to_leave = now
+        self.notify("Press Ctrl-C again to leave dbtui. Trainings go on.", timeout=AGAIN)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette: the actions of this screen's table, and the themes."""
+        yield SystemCommand("Theme", "Choose the colours; they are kept.", self.action_change_theme)
+        if not isinstance(screen, BaseScreen):
+            return
+        for key in KEYS[screen.KEYS]:
+            name = key.action.split("(")[0].removeprefix("app.")
+            if screen.check_action(name, ()):
+                action = key.action
+                yield SystemCommand(f"{key.label}  ({key.face})", key.help, lambda action=action: self._run(action))
+
+    def _run(self, action: str) -> None:
+        self.call_later(self.screen.run_action, action)
+
+
+def open_app(settings: Settings, terminal: Capabilities, problem: str = "", first: Message | None = None) -> None:
+    """Run the app until it is left; ``first`` says what to open above the library."""
+    # A long journal makes many short-lived objects: looking for cycles among them would take a third of its reading.
+    gc.set_threshold(100_000, 50, 50)
+    DbtuiApp(settings, problem, terminal, first).run()

@@ -1,0 +1,266 @@
+"""The same prompts and seed with several weights, side by side: what was learned on the way, and what was lost."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.events import DescendantBlur, DescendantFocus
+from textual.widgets import Static
+
+from dbtui.app import tasks
+from dbtui.app.keys import bindings
+from dbtui.app.messages import DrawingEnded, PictureDrawn, PicturesForming, TableWritten
+from dbtui.app.screens.columns import ColumnsDialog
+from dbtui.app.screens.drawing import LOOKS, DrawingScreen
+from dbtui.app.widgets.draw_form import DrawForm, heading
+from dbtui.app.widgets.picture_grid import Cell, PictureTable
+from dbtui.app.widgets.prompt_line import TableLine
+from dbtui.core import paths
+from dbtui.core.base_model import MINI
+from dbtui.core.errors import UsageError, printable
+from dbtui.core.gallery import new_folder
+from dbtui.core.library import Concept, concepts
+from dbtui.core.prompts import Asked
+from dbtui.core.run import Run
+from dbtui.core.sources import Source, of_base, of_concept, sources_of
+from dbtui.core.units import plural
+from dbtui.jobs.generate import Request
+
+PROMPTS = 3
+"""Rows of a table."""
+
+FIRST = 4
+"""Columns that are chosen at first, if there are so many."""
+
+
+class CompareScreen(DrawingScreen):
+    """A concept, or a run that has not become one, beside what it was made from."""
+
+    KEYS: ClassVar[str] = "compare"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("compare")]
+
+    def __init__(self, subject: Concept | Run) -> None:
+        super().__init__()
+        own = sources_of(subject)
+        self._subject = subject.name if isinstance(subject, Concept) else subject.config.concept.name or subject.id
+        self._prompt = subject.prompt if isinstance(subject, Concept) else subject.config.concept.prompt
+        self._note = _note(own)
+        self._sources = {source.name: source for source in own}
+        self._words = {source.name: source.label for source in own}
+        for other in _others():
+            if other.name not in self._sources:
+                self._sources[other.name] = other
+                self._words[other.name] = f"{other.name}, taught" if other.concept else other.label
+        self._chosen = [source.name for source in (own if len(own) <= FIRST else [own[0], *own[1 - FIRST :]])]
+        self._headings: list[str] = []
+        """The columns of the table that is shown."""
+        self._prompts: list[str] = []
+        self._cells: list[Cell] = []
+        self._queue: list[int] = []
+        """Places of the cells that are still to be drawn."""
+        self._place = 0
+        self._request: Request | None = None
+        self._folder = Path()
+
+    def body(self) -> ComposeResult:
+        for number in range(PROMPTS):
+            with Horizontal(classes="prompt-row"):
+                yield Static(heading(f"prompt {number + 1}"), classes="label")
+                words = "" if number else "what is to be seen"
+                yield TableLine("" if number else self._prompt, words, id=f"prompt-{number}")
+        yield DrawForm((("seed", "steps", "guidance"),), {}, self.app.drawing_settings)
+        with Horizontal(id="table-place"):
+            with Vertical(id="row-names"):
+                for _ in range(PROMPTS):
+                    yield Static(classes="row-name")
+            yield PictureTable(id="grid")
+        yield Static(id="no-pictures")
+        yield Static(id="status")
+
+    def on_mount(self) -> None:
+        self.set_class(True, "-no-grid")
+        line = self.query_one("#prompt-0", TableLine)
+        line.focus()
+        line.cursor_position = len(line.value)
+        self._say_columns()
+
+    def _say_columns(self) -> None:
+        count = plural(len(self._chosen), "column")
+        self.say_where(self._subject, "Compare", facts=Content.styled(f"{count} ", "$text-muted"))
+        names = " \u00b7 ".join(self._words[name] for name in self._chosen)
+        text = f"{names}\n\n{self._note}\n\nEnter draws each of them from the same seed. F4 chooses others."
+        self.query_one("#no-pictures", Static).update(Content(printable(text)))
+
+    # What is drawn
+
+    def draw(self) -> None:
+        prompts = [line.value.strip() for line in self.query(TableLine) if line.value.strip()]
+        if not prompts:
+            self.query_one("#prompt-0").focus()
+            raise UsageError("There is no prompt", "Say what is to be seen.")
+        if not self._chosen:
+            raise UsageError("There is nothing to compare", "Choose columns with F4.")
+        form = self.query_one(DrawForm)
+        steps, guidance = int(form.value("steps")), float(form.value("guidance"))  # type: ignore[arg-type]
+        seed = form.seed(secrets.randbelow(2**32))
+        self.give_up()
+        self._folder = new_folder(self._subject, "compare-")
+        self.start(partial(tasks.keep_prompts, self, [Asked(prompt) for prompt in prompts]), "history")
+        self._request = Request(
+            prompt="", seeds=[seed], columns=1, out="", steps=steps, guidance=guidance, preview=max(1, steps // LOOKS)
+        )
+        self._prompts, self._headings = prompts, list(self._chosen)
+        self._cells = [Cell(words=self._words[name]) for _ in prompts for name in self._headings]
+        columns = len(self._headings)
+        self._queue = [row * columns + column for column in range(columns) for row in range(len(prompts))]
+        self.set_class(False, "-no-grid")
+        self.query_one(PictureTable).show(self._cells, columns)
+        self._next()
+
+    def _next(self) -> None:
+        """Draw the next cell: column by column, since to change weights takes longest."""
+        assert self._request is not None
+        self._place = self._queue.pop(0)
+        row, column = divmod(self._place, len(self._headings))
+        self.parts = len(self._cells) - len(self._queue) - 1, len(self._cells)
+        out = paths.make_private(self._folder / f"{row + 1}-{column + 1}")
+        source = self._sources[self._headings[column]]
+        self.begin(replace(self._request, prompt=self._prompts[row], out=str(out)).by(source))
+
+    def forming(self, message: PicturesForming) -> None:
+        self.query_one(PictureTable).put(self._place, message.pictures[0])
+
+    def drawn(self, message: PictureDrawn) -> None:
+        self.query_one(PictureTable).put(self._place, message.path)
+
+    def ended(self, message: DrawingEnded) -> None:
+        if message.problem is not None:
+            self._queue.clear()
+            self.show_error(message.problem)
+        if self._queue:
+            self._next()
+        else:
+            self._settle()
+
+    def cancelled(self) -> None:
+        self._queue.clear()
+        self.give_up()
+        done = sum(cell.path is not None for cell in self._cells)
+        self.notify(f"Cancelled. {plural(done, 'finished picture')} kept.")
+        self._settle()
+
+    def _settle(self) -> None:
+        """Nothing is drawn any more: what was not finished is empty."""
+        table = self.query_one(PictureTable)
+        for place, cell in enumerate(self._cells):
+            table.put(place, cell.path)
+        self.say_idle()
+        self.refresh_bindings()
+
+    # What is shown
+
+    @on(PictureTable.Scrolled)
+    def _name_rows(self, message: PictureTable.Scrolled) -> None:
+        """The prompts beside the rows that are in view."""
+        for number, name in enumerate(self.query(".row-name").results(Static)):
+            row = message.first + number
+            name.display = number < message.rows and row < len(self._prompts)
+            if name.display:
+                name.styles.height = message.height
+                name.set_class(row == self._row, "-cursor")
+                name.update(Content(printable(self._prompts[row])))
+
+    @property
+    def _row(self) -> int:
+        """Of the cursor."""
+        return self.query_one(PictureTable).cursor // max(1, len(self._headings))
+
+    @on(PictureTable.Moved)
+    def say_idle(self) -> None:
+        if self.job is not None or not self._cells or self._request is None:
+            return
+        request, cell = self._request, self._cells[self.query_one(PictureTable).cursor]
+        facts = f" \u00b7 {plural(request.steps, 'step')} \u00b7 guidance {request.guidance:g} \u00b7 {printable(cell.words)}"
+        self.say(Content.assemble((" seed ", "$text-muted"), (str(request.seeds[0]), "bold"), (facts, "$text-muted")))
+
+    # What can be done
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        self.refresh_bindings()
+
+    def on_descendant_blur(self, event: DescendantBlur) -> None:
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done with the table as it is."""
+        if not self.is_mounted:
+            return True
+        return {
+            "zoom": self.picture() is not None,
+            "save": any(cell.path for cell in self._cells),
+        }.get(action, True)
+
+    def picture(self) -> Path | None:
+        cell = self.query_one(PictureTable).current
+        return cell.path if cell else None
+
+    def picture_name(self) -> str:
+        table = self.query_one(PictureTable)
+        return f"{table.cells[table.cursor].words} \u00b7 {self._prompts[self._row]}"
+
+    def action_edit(self) -> None:
+        self.query_one("#prompt-0").focus()
+
+    def action_columns(self) -> None:
+        def answered(names: list[str] | None) -> None:
+            if names is not None and names != self._chosen:
+                self._chosen = names
+                self._say_columns()
+                if self._cells:
+                    self.say(Content(" The columns have changed: F5 draws the table anew."))
+
+        self.app.push_screen(ColumnsDialog(self._words, self._chosen, self._note), answered)
+
+    def action_save(self) -> None:
+        columns = len(self._headings)
+        rows = [
+            [cell.path for cell in self._cells[row * columns : (row + 1) * columns]]
+            for row in range(len(self._prompts))
+        ]
+        headings = [self._words[name] for name in self._headings]
+        file = self._folder / "table.png"
+        self.start(partial(tasks.write_table, self, file, rows, headings, self._prompts), "table")
+
+    @on(TableWritten)
+    def _table_written(self, message: TableWritten) -> None:
+        self.ask_where_to_save(message.path, f"{self._subject}-table")
+
+
+def _note(own: list[Source]) -> str:
+    """What there is of the subject's own training."""
+    steps = [source.label for source in own if source.checkpoint]
+    if not steps and not any(source.concept for source in own):
+        return "Its training has kept no checkpoint: there is only the model as it was before."
+    if not steps:
+        return "Its training kept no checkpoint: there is only before and after."
+    if len(steps) == 1:
+        return f"Its training kept one checkpoint, {steps[0]}."
+    return f"Its training kept {len(steps)} checkpoints: {', '.join(steps)}."
+
+
+def _others() -> list[Source]:
+    """All other concepts, and the embedded model."""
+    try:
+        found = [of_concept(concept) for concept in concepts() if not concept.problem]
+    except OSError:
+        found = []
+    return [*found, of_base(MINI)]

@@ -1,0 +1,240 @@
+"""What the two screens that draw have in common: a job, how far it is, and what can be done with a picture."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from dbtui.app import tasks
+from dbtui.app.dialogs import ConfirmDialog, PromptDialog
+from dbtui.app.messages import (
+    AlreadyThere,
+    DrawingEnded,
+    DrawingProgress,
+    DrawingSaid,
+    PictureDrawn,
+    PicturesForming,
+    PromptsRead,
+)
+from dbtui.app.screens.base import BaseScreen
+from dbtui.app.screens.photo import PhotoDialog
+from dbtui.app.studio import Job, Studio
+from dbtui.app.widgets.draw_form import DrawForm
+from dbtui.app.widgets.prompt_line import PromptLine
+from dbtui.app.widgets.run_words import work
+from dbtui.app.widgets.tile_grid import TileGrid
+from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core.events import Phase
+from dbtui.core.meter import Meter
+from dbtui.core.names import free_name
+from dbtui.core.prompts import Asked
+from dbtui.jobs.generate import Request
+
+if TYPE_CHECKING:
+    from dbtui.app.app import DbtuiApp
+
+LOOKS = 8
+"""Looks at a picture while it forms."""
+
+
+class DrawingScreen(BaseScreen):
+    """A subclass shows the pictures of its job, and says what there is to draw and to save."""
+
+    app: DbtuiApp  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.job: Job | None = None
+        """What is being drawn."""
+        self.history: list[Asked] = []
+        self.parts = (0, 1)
+        """Of the jobs that were asked for at once: how many are done, and how many they are."""
+        self._meter = Meter()
+        self._turned: int | None = None
+        self._typed = ""
+
+    @property
+    def studio(self) -> Studio:
+        return self.app.studio
+
+    def on_mount(self) -> None:
+        self.start(partial(tasks.read_history, self), "history")
+
+    def on_unmount(self) -> None:
+        if self.job is not None:
+            self.studio.cancel(self.job)
+
+    # To be said by a subclass
+
+    def picture(self) -> Path | None:
+        """The finished picture under the cursor."""
+        raise NotImplementedError
+
+    def picture_name(self) -> str:
+        """What the picture under the cursor is called where it is seen alone."""
+        raise NotImplementedError
+
+    def draw(self) -> None:
+        """Begin to draw what the form says. Raises UsageError."""
+        raise NotImplementedError
+
+    def forming(self, message: PicturesForming) -> None:
+        raise NotImplementedError
+
+    def drawn(self, message: PictureDrawn) -> None:
+        raise NotImplementedError
+
+    def ended(self, message: DrawingEnded) -> None:
+        raise NotImplementedError
+
+    def say_idle(self) -> None:
+        """Fill the line below the pictures while nothing is drawn."""
+        raise NotImplementedError
+
+    # The job
+
+    def begin(self, request: Request) -> None:
+        """Draw ``request``; the form begins like this the next time."""
+        self.job = Job(request)
+        self.app.drawing_settings |= self.query_one(DrawForm).texts()
+        self.start(partial(self.studio.draw, self, self.job), "drawing")
+        self.refresh_bindings()
+
+    def give_up(self) -> None:
+        """End the job, if there is one: what it still says is not heard."""
+        if self.job is not None:
+            self.studio.cancel(self.job)
+            self.job = None
+            self._meter = Meter()
+            self.refresh_bindings()
+
+    @on(DrawingProgress)
+    def _progressed(self, message: DrawingProgress) -> None:
+        if message.job is self.job:
+            name = "drawing" if message.total else "loading the model"
+            parts, count = self.parts
+            done, total = parts * message.total + message.done, count * message.total
+            self.say_work(Phase(name=name, done=done, total=total, unit="steps"))
+
+    def say_work(self, phase: Phase) -> None:
+        self._meter.add(phase)
+        words = Content.styled("  esc cancels ", "$text-muted")
+        width = self.query_one("#status", Static).size.width - words.cell_length
+        self.say(Content.assemble(work(phase, self._meter.rate, width), words))
+
+    @on(DrawingSaid)
+    def _said(self, message: DrawingSaid) -> None:
+        if message.job is self.job:
+            self.notify(message.words, severity="warning", markup=False)
+
+    @on(PicturesForming)
+    def _forming(self, message: PicturesForming) -> None:
+        if message.job is self.job:
+            self.forming(message)
+
+    @on(PictureDrawn)
+    def _drawn(self, message: PictureDrawn) -> None:
+        if message.job is self.job:
+            self.drawn(message)
+
+    @on(DrawingEnded)
+    def _ended(self, message: DrawingEnded) -> None:
+        if message.job is self.job:
+            self.job = None
+            self.ended(message)
+            self.refresh_bindings()
+
+    def say(self, words: Content) -> None:
+        self.query_one("#status", Static).update(words)
+
+    # The form
+
+    @on(Input.Submitted)
+    def _submitted(self) -> None:
+        """Enter in a number draws as well."""
+        self.action_draw()
+
+    def action_draw(self) -> None:
+        try:
+            self.draw()
+        except UsageError as error:
+            self.say(Content.assemble((f" {printable(error.title)}. ", "bold $error"), printable(error.message)))
+        except OSError as error:
+            self.show_error(DbtuiError("Nothing was drawn", f"{printable(error)}.", "Make room on the disk."))
+
+    def action_lock(self) -> None:
+        form = self.query_one(DrawForm)
+        form.set_locked(not form.locked)
+
+    @on(PromptsRead)
+    def _prompts_read(self, message: PromptsRead) -> None:
+        self.history, self._turned = list(message.prompts), None
+        if message.problem:
+            words = f"{message.problem}. The file is put aside at the next prompt."
+            self.notify(words, title="Earlier prompts cannot be read", severity="warning", markup=False)
+
+    @on(PromptLine.Turned)
+    def _turn_history(self, message: PromptLine.Turned) -> None:
+        """Older and newer prompts; beyond the newest is what had been typed."""
+        if self._turned is None:
+            self._typed = message.line.value
+        place = (len(self.history) if self._turned is None else self._turned) + message.direction
+        if 0 <= place < len(self.history):
+            self._turned = place
+            self.recall(message.line, self.history[place])
+        elif place >= len(self.history) and self._turned is not None:
+            self._turned = None
+            message.line.show(self._typed)
+
+    def recall(self, line: PromptLine, asked: Asked) -> None:
+        """Show a prompt that was drawn before."""
+        line.show(asked.prompt)
+
+    # The picture under the cursor
+
+    @on(TileGrid.Opened)
+    def action_zoom(self) -> None:
+        path = self.picture()
+        if path is not None:
+            self.app.push_screen(PhotoDialog(path, self.picture_name()))
+
+    def ask_where_to_save(self, source: Path, name: str) -> None:
+        """Ask for a path, and save a copy of ``source`` there; ``name`` is what is offered, without its suffix."""
+        folder = Path.home()
+        offered = free_name(name, lambda word: (folder / f"{word}.png").exists())
+
+        def answered(text: str | None) -> None:
+            if text:
+                self.start(partial(tasks.save_copy, self, source, tasks.destination_of(text, source.name)), "save")
+
+        text = "A path; a folder gets the picture under its own name."
+        check = partial(tasks.destination_of, name=source.name)
+        self.app.push_screen(PromptDialog("Save as", text, f"~/{offered}.png", check), answered)
+
+    @on(AlreadyThere)
+    def _ask_to_replace(self, message: AlreadyThere) -> None:
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.start(partial(tasks.save_copy, self, message.source, message.destination, True), "save")
+
+        text = f"{message.destination} is there already."
+        self.app.push_screen(ConfirmDialog("Replace it?", text, "Replace"), answered)
+
+    def action_leave(self) -> None:
+        """A step outwards: end the drawing, go from the form to the pictures, go back."""
+        grid = self.query_one(TileGrid)
+        if self.job is not None:
+            self.cancelled()
+        elif not grid.has_focus and grid.count and self.focused is not None:
+            grid.focus()
+        else:
+            self.dismiss("")
+
+    def cancelled(self) -> None:
+        """The job is to end at once."""
+        raise NotImplementedError

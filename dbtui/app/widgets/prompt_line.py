@@ -1,0 +1,44 @@
+"""A line for a prompt, with those that were drawn before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.message import Message
+
+from dbtui.app.keys import bindings
+from dbtui.app.widgets.field_row import Line
+
+
+class PromptLine(Line):
+    """The arrow keys ask for the prompt before and the one after; the screen knows them."""
+
+    KEYS: ClassVar[str] = "prompt_line"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("prompt_line")]
+
+    @dataclass
+    class Turned(Message):
+        """An older prompt is wanted (-1), or a newer one (1)."""
+
+        line: PromptLine
+        direction: int
+
+    def __init__(self, value: str, placeholder: str, id: str) -> None:
+        super().__init__(value, replaced=False)
+        self.id, self.placeholder = id, placeholder
+
+    def action_recall(self, direction: int) -> None:
+        self.post_message(self.Turned(self, direction))
+
+    def show(self, text: str) -> None:
+        self.value = text
+        self.cursor_position = len(text)
+
+
+class TableLine(PromptLine):
+    """A prompt of a table."""
+
+    KEYS: ClassVar[str] = "compare_line"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("compare_line")]

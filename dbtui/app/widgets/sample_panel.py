@@ -1,0 +1,66 @@
+"""The newest sample of a run, and the earlier ones to go through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from dbtui.app.widgets.preview import Preview
+from dbtui.core.errors import printable
+from dbtui.core.events import Sample
+
+
+class SamplePanel(Vertical):
+    """Follows the newest sample until an earlier one is asked for."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id=id)
+        self._folder = Path()
+        self._samples: Sequence[Sample] = ()
+        self._first = 0
+        self.chosen: int | None = None
+        """The place of the sample that was asked for; None follows the newest."""
+
+    def compose(self) -> ComposeResult:
+        yield Preview(id="sample-picture")
+        yield Static(id="sample-words")
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def expect(self, step: int) -> None:
+        """Say when the first sample comes; 0 if none does by itself."""
+        self._first = step
+        self._draw()
+
+    def show(self, folder: Path, samples: Sequence[Sample]) -> None:
+        """The samples of the run in ``folder``."""
+        if samples != self._samples:
+            self._folder, self._samples = folder, samples
+            self._draw()
+
+    def scrub(self, count: int) -> None:
+        """Go ``count`` samples further; going beyond the last follows the newest again."""
+        if self._samples:
+            place = (len(self._samples) - 1 if self.chosen is None else self.chosen) + count
+            self.chosen = None if place >= len(self._samples) - 1 else max(0, place)
+            self._draw()
+
+    def _draw(self) -> None:
+        if not self._samples:
+            self.border_title = "sample"
+            words = f"The first sample comes at step {self._first:,}." if self._first else "No samples yet."
+            self.query_one("#sample-words", Static).update(words)
+            self.query_one(Preview).show(None)
+            return
+        place = len(self._samples) - 1 if self.chosen is None else min(self.chosen, len(self._samples) - 1)
+        sample = self._samples[place]
+        self.border_title = Content(f"sample \u00b7 step {sample.step:,}")
+        self.border_subtitle = Content(f"[ {place + 1} of {len(self._samples)} ]")
+        self.query_one(Preview).show(self._folder / sample.path, max(1, len(sample.prompts)), max(1, len(sample.seeds)))
+        self.query_one("#sample-words", Static).update(Content(printable(" | ".join(sample.prompts))))

@@ -1,0 +1,47 @@
+"""The app itself, where there is a terminal for it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.message import Message
+
+
+def can_open_app() -> bool:
+    """Whether there is a terminal to draw in: Textual reads standard input and draws on standard error."""
+    from dbtui.core.tty import has_terminal
+
+    return has_terminal() and sys.stderr.isatty()
+
+
+def run_app(theme: str, images: str, first: Message | None = None) -> None:
+    """Open the app until it is left, and say which trainings go on. Empty is what the settings say.
+
+    ``first`` says what to open above the library.
+    """
+    from dataclasses import replace
+
+    from dbtui.app.settings import read_settings
+    from dbtui.core.tty import COLOUR_SYSTEMS, capabilities, parse_images
+
+    settings, problem = read_settings()
+    settings = replace(settings, theme=theme or settings.theme, images=parse_images(images or settings.images))
+    terminal = capabilities(settings.images)
+    # Textual reads it when it is imported; by itself it would look at COLORTERM alone.
+    os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", COLOUR_SYSTEMS[terminal.colours])
+    from dbtui.app.app import open_app
+
+    open_app(settings, terminal, problem, first)
+    _say_what_goes_on()
+
+
+def _say_what_goes_on() -> None:
+    from dbtui.core.run import runs
+    from dbtui.terminal import say
+
+    for run in runs():
+        if run.trainer() is not None:
+            say(f"{run.id} goes on training. `dbtui` or `dbtui follow {run.id}` comes back to it.")
