@@ -11,13 +11,14 @@ from dataclasses import replace
 from typing import ClassVar
 
 from textual import on
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
 
 from dbtui.app.draft import Draft
-from dbtui.app.keys import KEYS, bindings
+from dbtui.app.keyboard import OrderlyApp
+from dbtui.app.keys import KEYS, bindings, table_of
 from dbtui.app.messages import OpenCompare, OpenNew, OpenParameters, OpenPrompt, OpenRun
 from dbtui.app.screens.base import SMALLEST, BaseScreen
 from dbtui.app.settings import Settings, write_settings
@@ -32,7 +33,7 @@ AGAIN = 3.0
 """Seconds in which a second Ctrl-C leaves the app."""
 
 
-class DbtuiApp(App[None]):
+class DbtuiApp(OrderlyApp):
     """Opens on the library."""
 
     TITLE = "dbtui"
@@ -183,7 +184,9 @@ class DbtuiApp(App[None]):
         from dbtui.app.screens.help import HelpDialog
 
         if isinstance(self.screen, BaseScreen):
-            self.push_screen(HelpDialog(self.screen.KEYS))
+            nodes = self.focused.ancestors_with_self if self.focused else []
+            tables = [table_of(node.BINDINGS) for node in nodes if not isinstance(node, Screen | DbtuiApp)]
+            self.push_screen(HelpDialog([self.screen.KEYS, *filter(None, tables)]))
 
     def action_help_quit(self) -> None:
         self.action_leave()

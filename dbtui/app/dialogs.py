@@ -14,12 +14,15 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dbtui.app.keys import bindings
+from dbtui.app.widgets.key_bar import KeyBar
+from dbtui.app.wording import in_app
 from dbtui.core.errors import DbtuiError, printable
 
 
 class ConfirmDialog(ModalScreen[bool]):
     """A question whose answer is No unless Yes is chosen on purpose."""
 
+    KEYS: ClassVar[str] = "confirm"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("confirm")]
 
     def __init__(self, title: str, text: str, yes: str) -> None:
@@ -33,6 +36,7 @@ class ConfirmDialog(ModalScreen[bool]):
             with Horizontal(classes="buttons"):
                 yield Button(Content("No"), id="no", compact=True)
                 yield Button(Content(self._yes), id="yes", compact=True)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one("#no").focus()
@@ -51,6 +55,7 @@ class ConfirmDialog(ModalScreen[bool]):
 class PromptDialog(ModalScreen[str | None]):
     """Asks for a line of text; None if it was cancelled or left empty."""
 
+    KEYS: ClassVar[str] = "dialog"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("dialog")]
 
     def __init__(self, title: str, text: str, value: str = "", check: Callable[[str], object] | None = None) -> None:
@@ -67,15 +72,16 @@ class PromptDialog(ModalScreen[str | None]):
             line.cursor_blink = False
             yield line
             yield Static(classes="dialog-problem")
+        yield KeyBar()
 
     @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        text = event.value.strip()
+    def action_accept(self) -> None:
+        text = self.query_one(Input).value.strip()
         try:
             if text and self._check is not None:
                 self._check(text)
         except DbtuiError as error:
-            self.query_one(".dialog-problem", Static).update(Content(f"{error.message} {error.hint}"))
+            self.query_one(".dialog-problem", Static).update(Content(in_app(f"{error.message} {error.hint}")))
         else:
             self.dismiss(text or None)
 
@@ -86,6 +92,7 @@ class PromptDialog(ModalScreen[str | None]):
 class TextDialog(ModalScreen[None]):
     """A text to scroll and to copy."""
 
+    KEYS: ClassVar[str] = "text"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("text")]
 
     def __init__(self, title: str, text: Content, end: bool = False, classes: str = "") -> None:
@@ -98,6 +105,7 @@ class TextDialog(ModalScreen[None]):
             dialog.border_title = Content(printable(self._title))
             dialog.border_subtitle = "\u2191\u2193: scroll \u00b7 c: copy \u00b7 esc: close"
             yield Static(self._text)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         reader = self.query_one(VerticalScroll)
@@ -117,7 +125,7 @@ class ErrorDialog(TextDialog):
     """What happened, what was kept, what to do next."""
 
     def __init__(self, error: DbtuiError) -> None:
-        text = Content(printable(error.message))
+        text = Content(printable(in_app(error.message)))
         if error.hint:
-            text = Content("\n\n").join([text, Content.styled(printable(error.hint), "$primary")])
+            text = Content("\n\n").join([text, Content.styled(printable(in_app(error.hint)), "$primary")])
         super().__init__(error.title, text, classes="error")

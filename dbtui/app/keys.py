@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,9 @@ class Key:
     """0 is always in the key bar, 1 and 2 as far as there is room, 3 only in the help."""
 
 
-HELP = Key("f1,question_mark", "app.show_help", "Help", "Show the keys of this screen.", "?", 0)
+HELP = Key("f1,question_mark", "app.show_help", "All keys", "Show the keys of this screen.", "?", 0)
 
-TYPED_HELP = Key("f1", "app.show_help", "Help", "Show the keys of this screen.", "F1", 0)
+TYPED_HELP = Key("f1", "app.show_help", "All keys", "Show the keys of this screen.", "F1", 0)
 """Where a question mark is a letter."""
 
 KEYS: dict[str, tuple[Key, ...]] = {
@@ -92,6 +93,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("left_square_bracket", "turn(-1)", "Earlier", "Show the grid before this one.", "[", 1),
         Key("right_square_bracket", "turn(1)", "Later", "Show the grid after this one.", "]", 2),
         Key("m", "compare", "Compare", "Compare the concept with how it was before.", "m", 2),
+        Key("f", "pictures_only", "Only pictures", "The pictures over the whole screen, or back.", "f", 2),
         HELP,
         Key("escape,q", "leave", "Back", "End the drawing; else back to the pictures, or the library.", "esc", 0),
     ),
@@ -121,6 +123,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("z", "zoom", "Large", "Look at the picture closely; so does enter.", "z", 2),
         Key("s", "save", "Save table", "Save the table as one picture, with its headings.", "s", 1),
         Key("l", "lock", "Lock seed", "Keep the seed, or take another one each time.", "l", 2),
+        Key("f", "pictures_only", "Only pictures", "The pictures over the whole screen, or back.", "f", 2),
         HELP,
         Key("escape,q", "leave", "Back", "End the drawing; else to the table, or back.", "esc", 0),
     ),
@@ -192,7 +195,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("f7", "reset_all", "Reset all", "Give all parameters the preset's values; asks first.", "F7", 2),
         Key("f3", "toml", "TOML", "Read and copy the whole as a config file.", "F3", 2),
         Key("tab", "app.focus_next", "Next", "To the next parameter, as down and enter; up goes back.", "tab", 3),
-        Key("f1", "app.show_help", "Help", "Show the keys of this screen.", "F1", 0),
+        TYPED_HELP,
         Key("escape", "leave", "Back", "Back to the photos. What was typed is kept.", "esc", 0),
     ),
     "field": (
@@ -213,6 +216,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("right,l", "pan(-1,0)", "Right", "Look further to the right.", "\u2192", 3),
     ),
     "dialog": (
+        Key("enter", "accept", "Go on", "Go on with what was typed.", "\u21b5", 0),
         Key("escape", "cancel", "Cancel", "Close the dialog and do nothing.", "esc", 0),
     ),
     "confirm": (
@@ -225,6 +229,12 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("escape,q,enter", "close", "Close", "Close the text.", "esc", 0),
     ),
 }  # fmt: skip
+
+
+def table_of(bindings: Sequence[BindingType]) -> str:
+    """The table that a widget's bindings were made from, or nothing."""
+    ids = (binding.id for binding in bindings if isinstance(binding, Binding) and binding.id)
+    return next(ids, "").partition(".")[0]
 
 
 def bindings(table: str) -> list[Binding]:

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from dbtui.app.entries import Entry
-from dbtui.app.snapshot import Snapshot
-from dbtui.core.dataset import Report
-from dbtui.core.errors import DbtuiError
-from dbtui.core.library import Concept
-from dbtui.core.run import Run
-
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from dbtui.app.entries import Entry
+    from dbtui.app.snapshot import Snapshot
     from dbtui.app.studio import Job
+    from dbtui.core.dataset import Report
+    from dbtui.core.errors import DbtuiError
     from dbtui.core.gallery import Grid
+    from dbtui.core.library import Concept
     from dbtui.core.prompts import Asked
+    from dbtui.core.run import Run
     from dbtui.jobs.begin import Checked
     from dbtui.jobs.forecast import Forecast
     from dbtui.jobs.gpus import Gpu

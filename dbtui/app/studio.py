@@ -9,9 +9,8 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
 from textual.message import Message
 from textual.message_pump import MessagePump
 
@@ -20,7 +19,11 @@ from dbtui.app.messages import DrawingEnded, DrawingProgress, DrawingSaid, Pictu
 from dbtui.app.screens.base import as_error
 from dbtui.core import paths
 from dbtui.core.errors import DbtuiError
-from dbtui.jobs.generate import Request, Sampler
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from dbtui.jobs.generate import Request, Sampler
 
 ENDING = 0.5
 """Seconds that the process has to end by itself when the app is left; what it has finished is on disk."""
@@ -79,6 +82,8 @@ class Studio:
     def _follow(self, screen: MessagePump, job: Job) -> bool:
         """Whether all was drawn. Raises DbtuiError."""
         if self._sampler is None:
+            from dbtui.jobs.generate import Sampler
+
             self._sampler = Sampler(paths.make_private(paths.data_dir()) / "sampler.log")
         sampler = self._sampler
         for said in sampler.ask(job.request):
@@ -102,6 +107,8 @@ MESSAGES: dict[str, Callable[[Job, dict[str, Any]], Message]] = {
 
 
 def _decode(text: str) -> Image.Image | None:
+    from PIL import Image
+
     try:
         image = Image.open(BytesIO(base64.b64decode(text)), formats=["PNG"])
         image.load()

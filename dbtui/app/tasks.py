@@ -1,41 +1,45 @@
-"""What a person asks for that takes a moment: each runs in a worker thread, and raises DbtuiError if it cannot be."""
+"""What a person asks for that takes a moment: each runs in a worker thread, and raises DbtuiError if it cannot be.
+
+What only one of them needs is imported by it, so that the library is not kept waiting for it.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.message_pump import MessagePump
 
-from dbtui.app.entries import Entry
 from dbtui.app.messages import AlreadyThere, Done, Failed, GridRead, OpenRun, PromptsRead, TableWritten
 from dbtui.core import paths
-from dbtui.core.config import Config
-from dbtui.core.dataset import UnusableError, open_picture
 from dbtui.core.errors import DbtuiError, UsageError, printable
-from dbtui.core.gallery import grid_folders, read_grid
-from dbtui.core.grid import save_png
 from dbtui.core.library import Concept, rename_concept
-from dbtui.core.presets import assemble
-from dbtui.core.prompts import Asked, read_prompts, remember_prompts
 from dbtui.core.removal import folders_of, remove
 from dbtui.core.run import Run
 from dbtui.core.subjects import SUBJECTS
-from dbtui.core.table import make_table
 from dbtui.core.units import format_bytes
-from dbtui.jobs.begin import begin, check
 from dbtui.jobs.launch import launch
+
+if TYPE_CHECKING:
+    from dbtui.app.entries import Entry
+    from dbtui.core.config import Config
+    from dbtui.core.prompts import Asked
 
 
 def demo_config(subject: str = "teddy-bear") -> Config:
     """The embedded model, taught one of its sample subjects."""
+    from dbtui.core.presets import assemble
+
     chosen = SUBJECTS[subject]
     return assemble("mini", None, {"data.folder": str(chosen.folder), "concept.prompt": chosen.prompt})
 
 
 def begin_run(screen: MessagePump, config: Config) -> None:
     """Check what was asked, and start its trainer."""
+    from dbtui.jobs.begin import begin, check
+
     run = begin(check(config))
     launch(run)
     screen.post_message(OpenRun(run))
@@ -72,17 +76,23 @@ def delete(screen: MessagePump, entry: Entry) -> None:
 
 def read_kept(screen: MessagePump, name: str, place: int | None = None) -> None:
     """Read one of the grids drawn with ``name`` before; the newest unless ``place`` tells which."""
+    from dbtui.core.gallery import grid_folders, read_grid
+
     folders = grid_folders(name)
     place = len(folders) - 1 if place is None else max(0, min(place, len(folders) - 1))
     screen.post_message(GridRead(folders, place, read_grid(folders[place]) if folders else None))
 
 
 def read_history(screen: MessagePump) -> None:
+    from dbtui.core.prompts import read_prompts
+
     screen.post_message(PromptsRead(*read_prompts()))
 
 
 def keep_prompts(screen: MessagePump, asked: Sequence[Asked]) -> None:
     """The pictures do not depend on it, so that a full disk is only told."""
+    from dbtui.core.prompts import remember_prompts
+
     try:
         screen.post_message(PromptsRead(remember_prompts(asked)))
     except OSError as error:
@@ -93,6 +103,10 @@ def write_table(
     screen: MessagePump, file: Path, cells: Sequence[Sequence[Path | None]], headings: list[str], prompts: list[str]
 ) -> None:
     """Put the pictures of a comparison, by rows, into one."""
+    from dbtui.core.dataset import UnusableError, open_picture
+    from dbtui.core.grid import save_png
+    from dbtui.core.table import make_table
+
     try:
         pictures = [[open_picture(cell) if cell else None for cell in row] for row in cells]
         words = "\n".join([*prompts, f"Columns: {' | '.join(headings)}"])

@@ -101,6 +101,13 @@ def make_grid(images: Sequence[Image.Image], columns: int) -> Image.Image:
     return grid
 
 
+def shape_of(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Rows and columns of a grid of that width and height, of pictures of ``side`` pixels; 1 x 1 if it is not one."""
+    columns, beyond = divmod(size[0] + GAP, side + GAP)
+    rows, over = divmod(size[1] + GAP, side + GAP)
+    return (rows, columns) if rows and columns and not over and not beyond else (1, 1)
+
+
 def split_grid(grid: Image.Image, rows: int, columns: int) -> list[Image.Image]:
     """The pictures of a grid that ``make_grid`` made."""
     width, height = (grid.width + GAP) // columns, (grid.height + GAP) // rows

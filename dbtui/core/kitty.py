@@ -9,8 +9,10 @@ from __future__ import annotations
 import secrets
 from base64 import standard_b64encode
 from io import BytesIO
+from typing import TYPE_CHECKING
 
-from PIL import Image
+if TYPE_CHECKING:
+    from PIL import Image
 
 PLACEHOLDER = "\U0010eeee"
 
@@ -52,6 +54,8 @@ def send(image: Image.Image, number: int, place: tuple[int, int], tmux: bool, sp
     ``tmux``: pass it through tmux. ``sparing``: in 256 colours, which takes a quarter of the bytes.
     """
     if sparing:
+        from PIL import Image
+
         image = image.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     data = BytesIO()
     image.save(data, "PNG", compress_level=6)

@@ -15,7 +15,7 @@ from textual.geometry import Offset, Size
 from textual.widgets import Static
 
 from dbtui.app import zoom
-from dbtui.app.pictures import part_of
+from dbtui.app.rendering import part_of
 from dbtui.app.zoom import ZoomView
 from dbtui.core.tty import Capabilities
 

@@ -20,6 +20,8 @@ from dbtui.app.draft import Draft
 from dbtui.app.keys import bindings
 from dbtui.app.screens.base import as_error
 from dbtui.app.widgets.choice import Choice
+from dbtui.app.widgets.key_bar import KeyBar
+from dbtui.app.wording import in_app
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.units import format_bytes, plural
 from dbtui.core.web import Arrival, fetch_pictures
@@ -30,6 +32,7 @@ TEXT = "The addresses of three to ten photos, one a line:"
 class AddressesDialog(ModalScreen[bool]):
     """Downloads into the draft; true if the draft has other photos then."""
 
+    KEYS: ClassVar[str] = "addresses"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("addresses")]
 
     @dataclass
@@ -61,6 +64,7 @@ class AddressesDialog(ModalScreen[bool]):
                 yield Static("Servers in private networks ")
                 yield Choice({"no": "refused", "yes": "allowed"}, "no", id="private")
             yield Static(id="arrival")
+        yield KeyBar()
 
     def action_download(self) -> None:
         urls = [line.strip() for line in self.query_one(TextArea).text.splitlines() if line.strip()]
@@ -116,7 +120,7 @@ class AddressesDialog(ModalScreen[bool]):
     def _failed(self, event: Worker.StateChanged) -> None:
         if event.state is WorkerState.ERROR and event.worker.error is not None:
             error: DbtuiError = as_error(event.worker.error)
-            self._say(f"{error.message} {error.hint}", "$error")
+            self._say(in_app(f"{error.message} {error.hint}"), "$error")
 
     def _say(self, words: str, colour: str = "$text-muted") -> None:
         self.query_one("#arrival", Static).update(Content.styled(printable(words), colour))

@@ -14,15 +14,17 @@ from textual.widgets import SelectionList, Static
 from textual.widgets.selection_list import Selection
 
 from dbtui.app.keys import bindings
+from dbtui.app.widgets.key_bar import KeyBar
 from dbtui.core.errors import printable
 
-MOST = 6
-"""Columns of a table: more would be too small to compare."""
+MOST = 12
+"""Columns of a table."""
 
 
 class SourceList(SelectionList[str]):
     """Space takes an entry in or leaves it out; so does a click."""
 
+    KEYS: ClassVar[str] = "columns"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("columns")]
 
 
@@ -42,6 +44,7 @@ class ColumnsDialog(ModalScreen[list[str] | None]):
             entries = (Selection(Content(printable(w)), name, name in self._chosen) for name, w in self._words.items())
             yield SourceList(*entries, id="columns", compact=True)
             yield Static(classes="dialog-problem")
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one(SourceList).focus()
@@ -51,7 +54,7 @@ class ColumnsDialog(ModalScreen[list[str] | None]):
         if 0 < len(chosen) <= MOST:
             self.dismiss([name for name in self._words if name in chosen])
         else:
-            words = f"At most {MOST} fit side by side." if chosen else "Choose at least one."
+            words = f"At most {MOST} can be compared." if chosen else "Choose at least one."
             self.query_one(".dialog-problem", Static).update(words)
 
     def action_cancel(self) -> None:

@@ -11,10 +11,10 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.events import DescendantBlur, DescendantFocus
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from dbtui.app import tasks
 from dbtui.app.keys import bindings
@@ -35,8 +35,11 @@ from dbtui.core.sources import Source, of_base, of_concept, sources_of
 from dbtui.core.units import plural
 from dbtui.jobs.generate import Request
 
-PROMPTS = 3
-"""Rows of a table."""
+PROMPTS = 8
+"""Rows that a table can have."""
+
+LINES = 3
+"""Lines for prompts that are there at first; another comes with each that is filled."""
 
 FIRST = 4
 """Columns that are chosen at first, if there are so many."""
@@ -72,11 +75,13 @@ class CompareScreen(DrawingScreen):
         self._folder = Path()
 
     def body(self) -> ComposeResult:
-        for number in range(PROMPTS):
-            with Horizontal(classes="prompt-row"):
-                yield Static(heading(f"prompt {number + 1}"), classes="label")
-                words = "" if number else "what is to be seen"
-                yield TableLine("" if number else self._prompt, words, id=f"prompt-{number}")
+        with VerticalScroll(id="table-prompts", can_focus=False):
+            for number in range(PROMPTS):
+                with Horizontal(classes="prompt-row") as row:
+                    row.display = number < LINES
+                    yield Static(heading(f"prompt {number + 1}"), classes="label")
+                    words = "" if number else "what is to be seen"
+                    yield TableLine("" if number else self._prompt, words, id=f"prompt-{number}")
         yield DrawForm((("seed", "steps", "guidance"),), {}, self.app.drawing_settings)
         with Horizontal(id="table-place"):
             with Vertical(id="row-names"):
@@ -100,12 +105,19 @@ class CompareScreen(DrawingScreen):
         text = f"{names}\n\n{self._note}\n\nEnter draws each of them from the same seed. F4 chooses others."
         self.query_one("#no-pictures", Static).update(Content(printable(text)))
 
+    @on(Input.Changed)
+    def _show_lines(self) -> None:
+        """As many lines as are filled, and one more."""
+        filled = [number for number, line in enumerate(self.query(TableLine)) if line.value.strip()]
+        for number, row in enumerate(self.query("#table-prompts > .prompt-row")):
+            row.display = number < max(LINES, max(filled, default=0) + 2)
+
     # What is drawn
 
     def draw(self) -> None:
         prompts = [line.value.strip() for line in self.query(TableLine) if line.value.strip()]
         if not prompts:
-            self.query_one("#prompt-0").focus()
+            self.edit("#prompt-0")
             raise UsageError("There is no prompt", "Say what is to be seen.")
         if not self._chosen:
             raise UsageError("There is nothing to compare", "Choose columns with F4.")
@@ -207,6 +219,7 @@ class CompareScreen(DrawingScreen):
         return {
             "zoom": self.picture() is not None,
             "save": any(cell.path for cell in self._cells),
+            "pictures_only": bool(self._cells),
         }.get(action, True)
 
     def picture(self) -> Path | None:
@@ -218,7 +231,7 @@ class CompareScreen(DrawingScreen):
         return f"{table.cells[table.cursor].words} \u00b7 {self._prompts[self._row]}"
 
     def action_edit(self) -> None:
-        self.query_one("#prompt-0").focus()
+        self.edit("#prompt-0")
 
     def action_columns(self) -> None:
         def answered(names: list[str] | None) -> None:

@@ -171,6 +171,19 @@ class DrawingScreen(BaseScreen):
         form = self.query_one(DrawForm)
         form.set_locked(not form.locked)
 
+    def action_pictures_only(self) -> None:
+        self.toggle_class("-pictures-only")
+        self.query_one(TileGrid).focus()
+
+    def edit(self, selector: str) -> None:
+        """Go to a line of the form, which is shown if it was not."""
+        line = self.query_one(selector)
+        if self.has_class("-pictures-only"):
+            self.remove_class("-pictures-only")
+            self.call_after_refresh(line.focus)
+        else:
+            line.focus()
+
     @on(PromptsRead)
     def _prompts_read(self, message: PromptsRead) -> None:
         self.history, self._turned = list(message.prompts), None

@@ -20,7 +20,9 @@ from dbtui.app.dialogs import ConfirmDialog
 from dbtui.app.keys import bindings
 from dbtui.app.screens.base import as_error
 from dbtui.app.widgets.choice import Choice
+from dbtui.app.widgets.key_bar import KeyBar
 from dbtui.app.widgets.run_words import work
+from dbtui.app.wording import in_app
 from dbtui.core import paths
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.events import Phase
@@ -43,6 +45,7 @@ PAUSE = 0.2
 class ExportDialog(ModalScreen[None]):
     """Asks what is to be written, writes it, and shows what came of it."""
 
+    KEYS: ClassVar[str] = "export"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("export")]
 
     @dataclass
@@ -98,6 +101,7 @@ class ExportDialog(ModalScreen[None]):
                     line.cursor_blink = False
                     yield line
             yield Static(id="export-words")
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.query_one("#to").focus()
@@ -250,7 +254,7 @@ class ExportDialog(ModalScreen[None]):
         self.query_one("#export-words", Static).update(words)
 
     def _complain(self, error: DbtuiError) -> None:
-        title, message, hint = (printable(part) for part in (error.title, error.message, error.hint))
+        title, message, hint = (printable(in_app(part)) for part in (error.title, error.message, error.hint))
         self._say(Content.assemble((f"{title}. ", "bold $error"), message, (f" {hint}", "$primary")))
 
     def _show_form(self, shown: bool, keys: str) -> None:

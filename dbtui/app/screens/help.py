@@ -1,6 +1,8 @@
-"""The keys of a screen, read from their table."""
+"""The keys of a screen, read from their tables."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from textual.content import Content
 
@@ -12,14 +14,14 @@ FACE = 5
 
 
 class HelpDialog(TextDialog):
-    """All keys that work on a screen, and those that work everywhere."""
+    """All keys that work on a screen and on what has the focus there, and those that work everywhere."""
 
-    def __init__(self, table: str) -> None:
-        here = [_line(key) for key in KEYS[table]]
-        everywhere = [_line(key) for key in KEYS["app"]]
+    def __init__(self, tables: Sequence[str]) -> None:
+        """``tables``: those that hold here, from the screen inwards."""
+        blocks = [[_line(key) for key in KEYS[table]] for table in (*tables, "app")]
         mouse = "To select text with the mouse, hold shift (iTerm2: option) while you drag."
-        lines = [*here, Content(""), *everywhere, Content(""), Content.styled(mouse, "$text-muted")]
-        super().__init__("Keys", Content("\n").join(lines))
+        blocks.append([Content.styled(mouse, "$text-muted")])
+        super().__init__("Keys", Content("\n\n").join(Content("\n").join(block) for block in blocks))
 
 
 def _line(key: Key) -> Content:

@@ -20,10 +20,10 @@ from dbtui.app.entries import Catalog, Entry
 from dbtui.app.keys import bindings
 from dbtui.app.messages import LibraryRead, OpenCompare, OpenNew, OpenPrompt, OpenRun
 from dbtui.app.screens.base import BaseScreen
-from dbtui.app.screens.export import ExportDialog
 from dbtui.app.widgets.entry_card import EntryCard
 from dbtui.app.widgets.entry_table import EntryTable
 from dbtui.app.widgets.welcome import Welcome
+from dbtui.app.wording import in_app
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.names import check_name
 from dbtui.core.units import plural
@@ -209,6 +209,8 @@ class LibraryScreen(BaseScreen):
             self.start(partial(tasks.resume_run, self, entry.run), "task")
 
     def action_export(self) -> None:
+        from dbtui.app.screens.export import ExportDialog
+
         if (entry := self.current) is not None and entry.concept is not None:
             self.app.push_screen(ExportDialog(entry.concept))
 
@@ -246,7 +248,9 @@ def _notice(problem: DbtuiError | None, word: str, shown: int) -> Content:
     """What stands in the table's place when it is empty."""
     if problem is not None:
         return Content.assemble(
-            (f"{problem.title}\n\n", "bold $error"), printable(problem.message), (f"\n\n{problem.hint}", "$primary")
+            (f"{problem.title}\n\n", "bold $error"),
+            printable(problem.message),
+            (f"\n\n{in_app(problem.hint)}", "$primary"),
         )
     return Content(f"Nothing has {printable(word)!r} in it. Esc shows all." if word and not shown else "")
 

@@ -23,6 +23,7 @@ from dbtui.app.screens.base import BaseScreen
 from dbtui.app.widgets.choice import Choice
 from dbtui.app.widgets.field_help import FieldHelp
 from dbtui.app.widgets.field_row import FieldRow, row_id
+from dbtui.app.wording import in_app
 from dbtui.core.config import FIELDS, SECTIONS
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.fields import Value
@@ -75,9 +76,11 @@ class ParametersScreen(BaseScreen):
         self._blamed: dict[str, DbtuiError] = {}
         self._change: dict[str, Value] = {}
         self._starting = False
+        self._texts: dict[str, str] = {}
+        """The draft's, as they were shown last."""
 
     def body(self) -> ComposeResult:
-        texts = self.draft.texts()
+        texts = self._texts = self.draft.texts()
         with Container(id="parameters"):
             with VerticalScroll(id="form", can_focus=False):
                 with PresetRow(id="preset-row"):
@@ -106,30 +109,34 @@ class ParametersScreen(BaseScreen):
     @on(FieldRow.Changed)
     def _typed(self, message: FieldRow.Changed) -> None:
         self.draft.type(message.key, message.text)
-        self._changed()
+        self._changed(message.key)
 
     @on(Choice.Changed, "#preset")
     def _preset_chosen(self, message: Choice.Changed) -> None:
         self.draft.preset = message.value
         self._changed()
 
-    def _changed(self) -> None:
+    def _changed(self, typed: str = "") -> None:
         """Show what follows from a change, and think about it once nobody types."""
         self._blamed.clear()
-        self._show_all()
+        self._show_all(typed)
         self._number += 1
         if self._pause is not None:
             self._pause.stop()
         self._pause = self.set_timer(PAUSE, self._foresee)
 
-    def _show_all(self) -> None:
+    def _show_all(self, typed: str = "") -> None:
+        """``typed`` is the field that a person is at: it may be ahead of the draft, and keeps what it has."""
         draft, texts, problems = self.draft, self.draft.texts(), self.draft.problems()
         self.query_one("#preset", Choice).value = draft.effective_preset
         for row in self.query(FieldRow):
             key = row.spec.key
             bad, blamed = problems.get(key), self._blamed.get(key)
             words = bad.message if bad else f"{blamed.title}." if blamed else ""
-            row.show(texts[key], key in draft.typed, words)
+            if key != typed and texts[key] != self._texts[key]:
+                row.write(texts[key])
+            row.show(key in draft.typed, words)
+        self._texts = texts
         self._show_help()
 
     def _show_help(self) -> None:
@@ -181,7 +188,7 @@ class ParametersScreen(BaseScreen):
         if message.forecast is not None:
             self._say(Content.assemble(("Needs ", "bold"), f"{message.forecast.words()}."), "-good")
         elif problem is not None and message.key:
-            words = f"{printable(problem.message)} {printable(problem.hint)}"
+            words = printable(in_app(f"{problem.message} {problem.hint}"))
             self._say(Content.assemble((f"{FIELDS[message.key].label}: ", "bold"), words), "-error")
         elif problem is not None:
             self._say(self._in_the_way(problem), "-error")
@@ -192,7 +199,7 @@ class ParametersScreen(BaseScreen):
     def _in_the_way(self, problem: DbtuiError) -> Content:
         words = Content(f"{printable(problem.title)}. {printable(problem.message)}")
         if not self._change:
-            return Content.assemble(words, f" {printable(problem.hint)}")
+            return Content.assemble(words, f" {printable(in_app(problem.hint))}")
         change = ", ".join(f"{FIELDS[k].label} {FIELDS[k].format(v)}" for k, v in self._change.items())
         return Content.assemble(words, "\n", ("F4", "bold $primary"), f" makes it fit: {change}.")
 

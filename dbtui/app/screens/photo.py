@@ -17,6 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from dbtui.app.keys import bindings
+from dbtui.app.widgets.key_bar import KeyBar
 from dbtui.app.zoom import MOST, ZoomView
 from dbtui.core.dataset import UnusableError, open_picture
 from dbtui.core.errors import printable
@@ -25,6 +26,7 @@ from dbtui.core.errors import printable
 class PhotoDialog(ModalScreen[None]):
     """Reads the photo in a worker thread, and shows it or why it cannot be."""
 
+    KEYS: ClassVar[str] = "photo"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("photo")]
 
     @dataclass
@@ -44,6 +46,7 @@ class PhotoDialog(ModalScreen[None]):
             frame.border_title = Content(printable(self._heading).replace("\n", "\\n"))
             frame.border_subtitle = "+ -: zoom \u00b7 arrows: move \u00b7 0: whole \u00b7 esc: close"
             yield Static("Reading the photo \u2026", id="large-words")
+        yield KeyBar()
 
     def on_mount(self) -> None:
         self.run_worker(self._open, thread=True, exit_on_error=False, group="photo")

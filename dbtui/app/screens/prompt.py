@@ -84,7 +84,7 @@ class PromptScreen(DrawingScreen):
     def draw(self) -> None:
         prompt, negative = (self.query_one(f"#{name}", PromptLine).value.strip() for name in ("prompt", "negative"))
         if not prompt:
-            self.query_one("#prompt").focus()
+            self.edit("#prompt")
             raise UsageError("The prompt is empty", "Say what is to be seen.")
         form = self.query_one(DrawForm)
         source = self._sources[form.editor("weights").value]
@@ -211,6 +211,7 @@ class PromptScreen(DrawingScreen):
             "reuse": self._recipe() is not None,
             "turn": len(self._folders) + (self.job is not None) > 1,
             "compare": self._concept is not None,
+            "pictures_only": self.query_one(PictureGrid).count > 0,
         }.get(action, True)
 
     def picture(self) -> Path | None:
@@ -222,7 +223,7 @@ class PromptScreen(DrawingScreen):
         return f"seed {recipe.seed} \u00b7 {recipe.prompt}" if recipe else ""
 
     def action_edit(self) -> None:
-        self.query_one("#prompt").focus()
+        self.edit("#prompt")
 
     def action_save(self) -> None:
         path, recipe = self.picture(), self._recipe()
@@ -250,7 +251,7 @@ class PromptScreen(DrawingScreen):
         gone = recipe.model not in self._sources
         if not gone:
             form.set("weights", recipe.model)
-        self.query_one("#prompt").focus()
+        self.edit("#prompt")
         self.notify(f"Its settings and its seed are taken up{f'; {recipe.model} is no longer there' if gone else ''}.")
 
     def recall(self, line: PromptLine, asked: Asked) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-from PIL import Image
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -15,7 +13,6 @@ from dbtui.app.entries import Entry
 from dbtui.app.widgets.entry_table import STATES
 from dbtui.app.widgets.preview import Preview
 from dbtui.core.errors import printable
-from dbtui.core.grid import GAP
 from dbtui.core.units import format_bytes, plural
 
 
@@ -35,23 +32,8 @@ class EntryCard(Vertical):
         self.border_title = Content(printable(entry.name)) if entry else ""
         preview = entry.preview if entry else None
         self.set_class(preview is not None, "-picture")
-        self.query_one(Preview).show(preview, *_shape(preview, entry.resolution if entry else 0))
+        self.query_one(Preview).show(preview, side=entry.resolution if entry else 0)
         self.query_one("#card-facts", Static).update(_facts(entry) if entry else "")
-
-
-def _shape(grid: Path | None, side: int) -> tuple[int, int]:
-    """Rows and columns of a grid whose pictures are ``side`` pixels wide and high; 1 x 1 if it is not one."""
-    if grid is None or not side:
-        return 1, 1
-    try:
-        with Image.open(grid) as image:
-            (rows, over), (columns, beyond) = (
-                divmod(image.height + GAP, side + GAP),
-                divmod(image.width + GAP, side + GAP),
-            )
-    except OSError:
-        return 1, 1
-    return (rows, columns) if rows and columns and not over and not beyond else (1, 1)
 
 
 def _facts(entry: Entry) -> Content:

@@ -66,12 +66,14 @@ class FieldRow(Container):
         assert isinstance(found, Line | Choice)
         return found
 
-    def show(self, text: str, changed: bool, problem: str) -> None:
+    def write(self, text: str) -> None:
+        """Put another text in the place of what is there."""
+        self._text = text
+        with self.prevent(Input.Changed):
+            self.editor.value = text
+
+    def show(self, changed: bool, problem: str) -> None:
         """``changed``: it differs from the preset. ``problem`` is a sentence, or empty."""
-        if text != self._text:
-            self._text = text
-            with self.prevent(Input.Changed):
-                self.editor.value = text
         if changed != self.has_class("-changed"):
             self.set_class(changed, "-changed")
             self.query_one(".label", Static).update(self._label(changed), layout=False)

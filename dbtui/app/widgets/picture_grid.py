@@ -97,9 +97,13 @@ class PictureGrid(TileGrid):
 
 
 class PictureTable(PictureGrid):
-    """A picture for each row and column; its rows have names beside them."""
+    """A picture for each row and column; its rows have names beside them. What has no room is scrolled to."""
 
-    least: ClassVar[tuple[int, int]] = (9, 5)
+    least: ClassVar[tuple[int, int]] = (14, 6)
+
+    @property
+    def wide(self) -> int:
+        return max(1, self.asked)
 
     @dataclass
     class Scrolled(Message):
@@ -110,9 +114,11 @@ class PictureTable(PictureGrid):
         height: int
 
     def columns_for(self, width: int, height: int) -> int:
-        return max(1, self.asked)
+        return max(1, min(self.asked, width // self.least[0]))
 
     def filled(self) -> None:
-        first, last = self.seen.start, max(self.seen.stop, self.seen.start + 1)
-        rows = -(-(last - first) // max(1, self.asked))
-        self.post_message(self.Scrolled(first // max(1, self.asked), rows, self.content_size.height // rows))
+        (top, left), rows = divmod(self._first, self.wide), -(-self.count // self.wide)
+        parts = [("columns", left, self._columns, self.wide), ("rows", top, self._rows, rows)]
+        words = [f"{name} {first + 1}-{first + shown} of {all}" for name, first, shown, all in parts if shown < all]
+        self.border_subtitle = " \u00b7 ".join(words)
+        self.post_message(self.Scrolled(top, self._rows, self.content_size.height // self._rows))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from textual.content import Content
 
 from dbtui.app.snapshot import Snapshot
+from dbtui.app.wording import in_app
 from dbtui.core.errors import printable
 from dbtui.core.events import Phase
 from dbtui.core.history import Note
@@ -133,7 +134,7 @@ def ending(state: State, replayed: bool = False) -> tuple[str, Content]:
         rest = said.removeprefix(title) if said.startswith(title) else f". {said}"
         words = [Content.assemble((title, f"bold {colour}"), rest)]
         if hint:
-            words.append(Content(printable(hint)))
+            words.append(Content(printable(in_app(hint))))
         words.append(Content.styled("c goes on from the last checkpoint \u00b7 l shows all that was said", "$primary"))
         return f"-{state.name}", Content("\n").join(words)
     return "", Content("")

@@ -70,9 +70,20 @@ class TileGrid(Container, can_focus=True):
         return self._cursor
 
     @property
-    def seen(self) -> range:
+    def wide(self) -> int:
+        """Places in a row, in view or not."""
+        return self._columns
+
+    @property
+    def seen(self) -> list[int]:
         """The places that are in view."""
-        return range(self._first, min(self.count, self._first + self._columns * self._rows))
+        places = (self._place_at(index) for index in range(self._columns * self._rows))
+        return [place for place in places if place < self.count]
+
+    def _place_at(self, index: int) -> int:
+        """What the tile ``index`` shows."""
+        row, column = divmod(index, self._columns)
+        return self._first + row * self.wide + column
 
     def start_over(self, count: int, cursor: int = 0) -> None:
         """There are other things to show, ``count`` of them."""
@@ -88,7 +99,7 @@ class TileGrid(Container, can_focus=True):
     def draw(self, tile: Tile) -> None:
         """Show in ``tile`` what belongs there, if it can be seen."""
         index = self.children.index(tile)
-        place = self._first + index
+        place = self._place_at(index)
         tile.display = index < self._columns * self._rows
         tile.visible = place < self.count
         tile.set_class(place == self._cursor, "-cursor")
@@ -98,8 +109,9 @@ class TileGrid(Container, can_focus=True):
     def draw_place(self, place: int) -> None:
         """Show what has come to ``place``."""
         tiles = self.query_children(Tile)
-        if place in self.seen and place - self._first < len(tiles):
-            self.draw(tiles[place - self._first])
+        seen = self.seen
+        if place in seen and seen.index(place) < len(tiles):
+            self.draw(tiles[seen.index(place)])
 
     def move_to(self, place: int) -> None:
         place = max(0, min(place, self.count - 1))
@@ -110,7 +122,7 @@ class TileGrid(Container, can_focus=True):
             self.post_message(self.Moved())
 
     def clicked(self, tile: Tile, twice: bool) -> None:
-        place = self._first + self.children.index(tile)
+        place = self._place_at(self.children.index(tile))
         if place < self.count:
             self.focus()
             self.move_to(place)
@@ -118,10 +130,10 @@ class TileGrid(Container, can_focus=True):
                 self.post_message(self.Opened())
 
     def action_move(self, right: int, down: int) -> None:
-        self.move_to(self._cursor + right + down * self._columns)
+        self.move_to(self._cursor + right + down * self.wide)
 
     def action_page(self, pages: int) -> None:
-        self.move_to(self._cursor + pages * self._columns * self._rows)
+        self.move_to(self._cursor + pages * self.wide * self._rows)
 
     def action_end(self, last: bool) -> None:
         self.move_to(self.count - 1 if last else 0)
@@ -141,7 +153,7 @@ class TileGrid(Container, can_focus=True):
         if not width or not height:
             return
         self._columns = self.columns_for(width, height)
-        self._rows = max(1, min(max(1, height // self.least[1]), -(-self.count // self._columns)))
+        self._rows = max(1, min(max(1, height // self.least[1]), -(-self.count // self.wide)))
         self.styles.grid_size_columns, self.styles.grid_size_rows = self._columns, self._rows
         self.styles.grid_columns = str((width - self._columns + 1) // self._columns)  # all alike, to the cell
         self.styles.grid_rows = str(height // self._rows)
@@ -153,7 +165,11 @@ class TileGrid(Container, can_focus=True):
 
     def _scroll(self) -> None:
         """Have the cursor in view."""
-        row = self._cursor // self._columns
-        first = self._first // self._columns
-        last = max(0, -(-self.count // self._columns) - self._rows)
-        self._first = min(max(min(first, row), row - self._rows + 1), last) * self._columns
+        (row, column), (top, left) = divmod(self._cursor, self.wide), divmod(self._first, self.wide)
+        top = _in_view(row, top, self._rows, -(-self.count // self.wide))
+        self._first = top * self.wide + _in_view(column, left, self._columns, self.wide)
+
+
+def _in_view(place: int, first: int, length: int, count: int) -> int:
+    """Where a view of ``length`` of ``count`` begins that has ``place`` in it, as near to ``first`` as can be."""
+    return min(max(min(first, place), place - length + 1), max(0, count - length))
