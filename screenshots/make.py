@@ -23,7 +23,11 @@ from PIL import Image
 from textual.pilot import Pilot
 
 from dbtui.app.app import DbtuiApp
-from dbtui.app.messages import OpenRun
+from dbtui.app.messages import OpenCompare, OpenPrompt, OpenRun
+from dbtui.app.screens.drawing import DrawingScreen
+from dbtui.app.widgets.picture_grid import PictureGrid
+from dbtui.app.widgets.prompt_line import PromptLine
+from dbtui.core.library import find_concept
 from dbtui.core.presets import assemble
 from dbtui.core.run import Run, runs
 from dbtui.core.subjects import SUBJECTS
@@ -62,6 +66,16 @@ class Stage:
             await self.pilot.press(key)
             await self.pilot.pause(0.1)
 
+    async def until_drawn(self) -> None:
+        """Until all pictures that were asked for are there."""
+        deadline = time.monotonic() + 5 * PATIENCE
+        screen = self.app.screen
+        assert isinstance(screen, DrawingScreen)
+        while screen.job is not None or not screen.query_one(PictureGrid).cells[-1].path:
+            if time.monotonic() > deadline or not isinstance(self.app.screen, DrawingScreen):
+                raise SystemExit(f"The pictures did not come; the screen is\n{self.text}")
+            await self.pilot.pause(0.2)
+
     async def take(self, name: str) -> None:
         """Keep a picture of what is shown, once the pictures in it have been drawn."""
         await self.pilot.pause(1.0)
@@ -83,6 +97,14 @@ async def photos(stage: Stage) -> None:
     await stage.press("enter")
     await stage.sees("5 photos, all usable")
     await stage.take("photos")
+
+
+async def photo(stage: Stage) -> None:
+    await photos(stage)
+    await stage.press("right", "right", "right", "right", "space")
+    await stage.sees("5.jpg", "+ -: zoom")
+    await stage.press("plus", "plus")
+    await stage.take("photo")
 
 
 async def parameters(stage: Stage) -> None:
@@ -116,6 +138,26 @@ async def export(stage: Stage) -> None:
     await stage.take("export")
 
 
+async def prompt(stage: Stage) -> None:
+    stage.app.post_message(OpenPrompt(find_concept("teddy-bear")))
+    await stage.sees("Write a prompt")
+    stage.app.screen.query_one("#prompt", PromptLine).show("a photo of sks toy on the grass")
+    await stage.press("enter")
+    await stage.until_drawn()
+    await stage.press("escape", "right")
+    await stage.take("prompt")
+
+
+async def compare(stage: Stage) -> None:
+    stage.app.post_message(OpenCompare(find_concept("teddy-bear")))
+    await stage.sees("Enter draws each of them")
+    stage.app.screen.query_one("#prompt-1", PromptLine).show("sks toy in the snow")
+    await stage.press("enter")
+    await stage.until_drawn()
+    await stage.press("escape", "right")
+    await stage.take("compare")
+
+
 def play(scene: Scene, folder: Path) -> None:
     async def session() -> None:
         app = DbtuiApp()
@@ -128,7 +170,12 @@ def play(scene: Scene, folder: Path) -> None:
 def teach() -> Run:
     """The demo's training, begun."""
     bear = SUBJECTS["teddy-bear"]
-    changes = {"data.folder": str(bear.folder), "concept.prompt": bear.prompt, "sampling.every": 50}
+    changes = {
+        "data.folder": str(bear.folder),
+        "concept.prompt": bear.prompt,
+        "sampling.every": 50,
+        "training.checkpoint_every": 50,
+    }
     run = begin(check(assemble("mini", None, changes)))
     launch(run)
     return run
@@ -171,17 +218,18 @@ def rasterise(folder: Path) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dbtui-") as home:
         os.environ.update(HOME=home, DBTUI_HOME=f"{home}/dbtui", HF_HUB_OFFLINE="1")
         shutil.copytree(SUBJECTS["teddy-bear"].folder, Path.home() / "photos" / "teddy-bear")
         try:
-            for scene in (welcome, parameters):
+            for scene in (welcome, photo, parameters):
                 play(scene, folder)
             run = teach()
             wait_for_sample(run, 110)
             play(dashboard(run, "dashboard"), folder)
             wait_until_over(run, 10 * PATIENCE)
-            for scene in (dashboard(run, "taught"), export):
+            for scene in (dashboard(run, "taught"), export, prompt, compare):
                 play(scene, folder)
         finally:
             for left in runs():

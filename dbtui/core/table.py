@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from dbtui.core.grid import GAP
+from dbtui.core.lettering import Lettering
 
 MARGIN = 12
 """Pixels around words."""
 
 INK, PAPER, EMPTY = "#1f2430", "white", "#eff1f4"
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def make_table(
@@ -22,25 +21,28 @@ def make_table(
 ) -> Image.Image:
     """``cells`` [rows][columns], of which at least one is a picture; all are drawn at the size of the largest.
 
-    ``headings`` are of the columns and ``names`` of the rows. Letters that Pillow's font lacks are boxes.
+    ``headings`` are of the columns and ``names`` of the rows.
     """
     side = max((max(cell.size) for row in cells for cell in row if cell), default=64)
-    font = ImageFont.load_default(max(11, side // 14))
+    font = Lettering(max(11, side // 14))
     left = max(96, side * 2 // 3)
     tops = [_wrap(heading, font, side) for heading in headings]
-    top = 2 * MARGIN + max(_height(lines, font) for lines in tops)
+    top = 2 * MARGIN + max(len(lines) for lines in tops) * font.height
     size = (left + len(headings) * (side + GAP), top + len(names) * (side + GAP))
     table = Image.new("RGB", size, PAPER)
     pencil = ImageDraw.Draw(table)
     for column, lines in enumerate(tops):
         x = left + column * (side + GAP)
-        pencil.multiline_text((x + side / 2, top - MARGIN), "\n".join(lines), INK, font, anchor="md", align="center")
+        for number, line in enumerate(lines):
+            place = x + (side - font.length(line)) / 2, top - MARGIN - (len(lines) - number) * font.height
+            font.draw(pencil, place, line, INK)
     for row, name in enumerate(names):
         y = top + row * (side + GAP)
-        most = max(1, (side - 2 * MARGIN) // _height(["Xg"], font))
+        most = max(1, (side - 2 * MARGIN) // font.height)
         lines = _wrap(name, font, left - 2 * MARGIN)
         lines = [*lines[: most - 1], f"{lines[most - 1]} \u2026"] if len(lines) > most else lines
-        pencil.multiline_text((MARGIN, y + side / 2), "\n".join(lines), INK, font, anchor="lm")
+        for number, line in enumerate(lines):
+            font.draw(pencil, (MARGIN, y + side / 2 + (number - len(lines) / 2) * font.height), line, INK)
         for column, cell in enumerate(cells[row]):
             x = left + column * (side + GAP)
             if cell is None:
@@ -50,12 +52,12 @@ def make_table(
     return table
 
 
-def _wrap(text: str, font: Font, width: int) -> list[str]:
+def _wrap(text: str, font: Lettering, width: int) -> list[str]:
     """``text`` in lines no wider than ``width`` pixels; a word that is wider is broken."""
     lines = [""]
-    for word in text.split():
+    for word in font.spelled(text).split():
         longer = f"{lines[-1]} {word}".strip()
-        if font.getlength(longer) <= width:
+        if font.length(longer) <= width:
             lines[-1] = longer
             continue
         pieces = _break(word, font, width)
@@ -63,14 +65,9 @@ def _wrap(text: str, font: Font, width: int) -> list[str]:
     return lines
 
 
-def _break(word: str, font: Font, width: int) -> list[str]:
+def _break(word: str, font: Lettering, width: int) -> list[str]:
     starts = [0]
     for end in range(1, len(word) + 1):
-        if end - starts[-1] > 1 and font.getlength(word[starts[-1] : end]) > width:
+        if end - starts[-1] > 1 and font.length(word[starts[-1] : end]) > width:
             starts.append(end - 1)
     return [word[a:b] for a, b in pairwise([*starts, len(word)])]
-
-
-def _height(lines: Sequence[str], font: Font) -> int:
-    pencil = ImageDraw.Draw(Image.new("L", (1, 1)))
-    return round(pencil.multiline_textbbox((0, 0), "\n".join(lines), font)[3]) + 4

@@ -12,12 +12,23 @@ from pathlib import Path
 PATIENCE = 60.0
 """Seconds in which what is waited for must come; most of it takes one, and the first step of a training ten."""
 
+CONFIG = """
+set -g remain-on-exit on
+set -g status off
+"""
+"""A program's end stays to be seen, and all lines of a window are the program's.
+
+``window-size manual`` is not here, since tmux 3.3a dies of it; ``resize-window`` sets it for its window.
+"""
+
 
 class Tmux:
     """A tmux server of its own, with a session for each window that is looked at."""
 
     def __init__(self, folder: Path) -> None:
-        self._server = ["tmux", "-S", str(folder / "tmux"), "-f", os.devnull]
+        config = folder / "tmux.conf"
+        config.write_text(CONFIG)
+        self._server = ["tmux", "-S", str(folder / "tmux"), "-f", str(config)]
 
     def __enter__(self) -> Tmux:
         return self
@@ -39,8 +50,9 @@ class Tmux:
             check=True,
             env={**os.environ, **environment, "LC_ALL": "C.UTF-8"},
         )
-        self.do("set-option", "-t", name, "remain-on-exit", "on")
-        return Window(self, name)
+        window = Window(self, name)
+        window.resize(columns, rows)
+        return window
 
 
 class Window:
@@ -67,10 +79,15 @@ class Window:
 
     def resize(self, columns: int, rows: int) -> None:
         self._tmux.do("resize-window", "-t", self._name, "-x", str(columns), "-y", str(rows))
+        self._until(lambda: self._ask("#{pane_width} #{pane_height}"), f"{columns} {rows}")
+
+    def ends(self) -> None:
+        """Wait until the program has ended, as one does where nothing went wrong."""
+        self._until(lambda: self._ask("#{pane_dead} #{pane_dead_status}"), "1 0")
 
     @property
     def pid(self) -> int:
-        return int(self._tmux.do("list-panes", "-t", self._name, "-F", "#{pane_pid}"))
+        return int(self._ask("#{pane_pid}"))
 
     def kill(self) -> None:
         """Close the terminal on the program, as a lost connection does."""
@@ -86,3 +103,12 @@ class Window:
             assert time.monotonic() < deadline, f"it did not come; the screen is\n{text}"
             time.sleep(0.05)
         return text
+
+    def _ask(self, format: str) -> str:
+        return self._tmux.do("display-message", "-p", "-t", self._name, format).strip()
+
+    def _until(self, value: Callable[[], str], expected: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while (found := value()) != expected:
+            assert time.monotonic() < deadline, f"it is {found!r}, not {expected!r}; the screen is\n{self.text}"
+            time.sleep(0.05)

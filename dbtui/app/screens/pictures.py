@@ -243,6 +243,7 @@ class PicturesScreen(BaseScreen):
             work = partial(report_photos, self, folder, sorted(self.draft.excluded), self._album, self.draft.config())
             self.start(work, "folder")
 
+    @on(PhotoGrid.Opened)
     def action_large(self) -> None:
         path = self.query_one(PhotoGrid).current
         if path is not None:
