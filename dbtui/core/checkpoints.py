@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +71,8 @@ def newest_sound(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 
 
 @contextmanager
-def writing(folder: Path, step: int) -> Iterator[Path]:
-    """Yield a folder to write a checkpoint's files into.
+def writing(folder: Path, step: int, hashes: Mapping[str, str] | None = None) -> Iterator[Path]:
+    """Yield a folder to write a checkpoint's files into; ``hashes`` are of those whose writer has hashed them.
 
     On a good end it gets a manifest of sizes and hashes, is synced, renamed to its name and
     checked. Raises OSError if it could not be written; earlier checkpoints are untouched.
@@ -81,7 +81,11 @@ def writing(folder: Path, step: int) -> Iterator[Path]:
     old = folder / f".{destination.name}.old.partial"
     with paths.whole_folder(destination) as partial:
         yield partial
-        files = {p.name: {"size": p.stat().st_size, "sha256": sha256(p)} for p in sorted(partial.iterdir())}
+        known = hashes or {}
+        files = {
+            p.name: {"size": p.stat().st_size, "sha256": known.get(p.name) or sha256(p)}
+            for p in sorted(partial.iterdir())
+        }
         manifest = {"version": 1, "step": step, "files": files}
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         if destination.exists():

@@ -45,6 +45,10 @@ class Arithmetic:
     """The field of ``Kept`` that counts its activations."""
     state: float = 0.0
     """Of a trained parameter, beside the optimizer's moments."""
+    passing: float = 0.0
+    """Of a layer's parameter, while its gradient is on the way to the machine's memory."""
+    rest: float = 4.0
+    """Of a parameter of a component that is not trained."""
 
 
 ARITHMETIC = {
@@ -52,6 +56,8 @@ ARITHMETIC = {
     "autocast": Arithmetic(weights=4, gradients=4, copies=2, kept="mixed"),
     # 16-bit weights; the bits that they lack of 32 are with the optimizer.
     "graph": Arithmetic(weights=2, gradients=2, copies=0, kept="fused", state=2),
+    # The same, and the gradients are not on the GPU.
+    "lean": Arithmetic(weights=2, gradients=0, copies=0, kept="fused", state=2, passing=2, rest=2),
 }
 
 
@@ -59,9 +65,12 @@ def arithmetic(training: TrainingConfig, device: str) -> str:
     """Which arithmetic the trainer uses; auto counts as on a GPU that has bf16."""
     if training.precision == "no" or (training.precision == AUTO and device != "cuda"):
         return "full"
-    graph = training.precision in ("bf16", AUTO) and training.optimizer == "adamw" and device == "cuda"
-    graph = graph and training.gradient_checkpointing is False and not training.ema and training.processes == 1
-    return "graph" if graph and training.graph is not False else "autocast"
+    split = training.precision in ("bf16", AUTO) and device == "cuda" and training.graph is not False
+    if not split or training.ema or training.processes != 1:
+        return "autocast"
+    if training.optimizer != "adamw":
+        return "lean" if training.graph is True else "autocast"
+    return "autocast" if training.gradient_checkpointing else "graph"
 
 
 def _total(parts: dict[str, float]) -> float:
@@ -88,8 +97,8 @@ class Memory:
         training = config.training
         self.config, self.architecture, self.device = config, architecture, device
         self.resolution = resolution_of(config, architecture)
-        self.way = ARITHMETIC[arithmetic(training, device)]
-        self.graph = self.way.kept == "fused"
+        way = arithmetic(training, device)
+        self.way, self.graph = ARITHMETIC[way], way == "graph"
         self.checkpointing = bool(training.gradient_checkpointing)  # auto too
         layers = [
             (layer, config.training.batch_size * (2 if config.prior.enabled else 1), layer.attention)
@@ -130,7 +139,7 @@ class Memory:
         moments = OPTIMIZER_BYTES["adamw" if training.optimizer == "adamw" else "adamw8bit"]
         return {
             "weights": sum(
-                count * (self.way.weights if part in trained else 4.0) for part, count in parameters.items()
+                count * (self.way.weights if part in trained else self.way.rest) for part, count in parameters.items()
             ),
             "optimizer": (moments + self.way.state) * self.trained,
             "average": 4.0 * self.trained if training.ema else 0.0,
@@ -157,8 +166,11 @@ class Memory:
             working, at_rest = count * self._kept(layer, False), count * self._kept(layer, self.checkpointing)
             own = self._copies([layer])
             # With checkpointing the layer is computed again, and only its own copies are there.
+            passing = self.way.passing * layer.parameters if learns else 0.0
             yield Moment(
-                gradients, own if self.checkpointing else copies, kept - at_rest + working + TRANSIENT * working
+                gradients + passing,
+                own if self.checkpointing else copies,
+                kept - at_rest + working + TRANSIENT * working,
             )
             kept, copies = kept - at_rest, copies - own
             if learns and not in_place:

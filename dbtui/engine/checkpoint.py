@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from dbtui.core import checkpoints, paths
 from dbtui.core.checkpoints import STATE, Checkpoint
@@ -14,16 +13,19 @@ from dbtui.core.errors import DbtuiError
 from dbtui.core.library import Concept, exists
 from dbtui.core.names import free_name
 from dbtui.core.run import Run
-from dbtui.core.weights import sha256
 from dbtui.engine.learner import Learner
+from dbtui.engine.snapshot import Snapshot
+from dbtui.engine.tensor_writers import write_state, write_weights
 
 
-def save_checkpoint(learner: Learner, run: Run, step: int, keep: int) -> Checkpoint:
+def write_checkpoint(taken: Snapshot, run: Run, step: int, keep: int) -> Checkpoint:
     """Write the state after ``step`` steps, whole or not at all, then let old ones go. Raises OSError."""
-    with checkpoints.writing(run.checkpoints, step) as folder:
-        for component, weights in learner.weights().items():
-            save_file(weights, folder / f"{component}.safetensors", metadata={"format": "pt"})
-        torch.save(learner.state(), folder / STATE)
+    hashes: dict[str, str] = {}
+    with checkpoints.writing(run.checkpoints, step, hashes) as folder:
+        for component, weights in taken.weights.items():
+            file = folder / f"{component}.safetensors"
+            hashes[file.name] = write_weights(file, weights)
+        hashes[STATE] = write_state(folder / STATE, taken.state)
     checkpoints.prune(run.checkpoints, keep)
     return Checkpoint(run.checkpoints / f"step-{step:06}")
 
@@ -63,9 +65,7 @@ def _write_concept(learner: Learner, run: Run, resolution: int, name: str, folde
     trained = {}
     for component, weights in learner.final_weights().items():
         (folder / component).mkdir(mode=0o700)
-        file = folder / component / "weights.safetensors"
-        save_file(weights, file, metadata={"format": "pt"})
-        trained[component] = sha256(file)
+        trained[component] = write_weights(folder / component / "weights.safetensors", weights)
     preview = folder / "preview"
     preview.mkdir(mode=0o700)
     grids = sorted(run.samples.glob("step-*.png"))

@@ -76,20 +76,17 @@ class Fitting:
 
     def _make(self, models: Models, plan: machine.Plan) -> Learner:
         """A learner that is ready for its first step."""
-        if plan.graph:
-            from dbtui.engine.graph_learner import GraphLearner
-
+        if plan.graph or plan.lean:
             self.narrator.phase("warming up the GPU")
             try:
-                return self._of_class(GraphLearner, models, plan)
+                return self._of_class(_split_learner(plan), models, plan)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # whatever a driver or a compiler of kernels raises, the plain way works
                 _refuse_broken_device(error)
-                self.narrator.log(
-                    f"The step cannot be a CUDA graph here ({error}); it is computed in the plain way.", "warning"
-                )
-                plan.graph = False
+                what = "be a CUDA graph" if plan.graph else "have its gradients in the machine's memory"
+                self.narrator.log(f"The step cannot {what} here ({error}); it is computed in the plain way.", "warning")
+                plan.graph = plan.lean = False
             models = self._anew(models)
         return self._of_class(Learner, models, plan)
 
@@ -181,13 +178,24 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name() if device == "cuda" else cpu_name()
 
 
+def _split_learner(plan: machine.Plan) -> type[Learner]:
+    """The one of ``plan`` on bf16 weights. Raises ImportError where its libraries are missing."""
+    if plan.graph:
+        from dbtui.engine.graph_learner import GraphLearner
+
+        return GraphLearner
+    from dbtui.engine.lean_learner import LeanLearner
+
+    return LeanLearner
+
+
 def _refuse_broken_device(error: Exception) -> None:
     """Raise DbtuiError if the GPU answers nothing more in this process."""
     try:
         torch.cuda.synchronize()
     except RuntimeError:
         raise DbtuiError(
-            "The GPU failed while the step was made a CUDA graph",
+            "The GPU failed while the fast step was tried",
             f"{printable(error)}. Nothing was trained yet.",
             "Try the plain way: --set training.graph=false.",
         ) from error

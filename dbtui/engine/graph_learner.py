@@ -7,20 +7,19 @@ Python they take several times as long as they run. Captured once and replayed, 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dbtui.core import paths
-from dbtui.core.original import file_name
 from dbtui.engine.examples import Batch
-from dbtui.engine.learner import Learner, Outcome
-from dbtui.engine.machine import Plan
-from dbtui.engine.models import load_weights
+from dbtui.engine.learner import Outcome
+from dbtui.engine.split_learner import SplitLearner
+
+if TYPE_CHECKING:
+    from dbtui.engine.split_adamw import SplitAdamW
 
 NUMBERS = 4
 """Of a step, beside each example's loss: total, photos', class pictures' loss, and the gradient's norm."""
@@ -49,37 +48,16 @@ class Replayed:
         return outcome
 
 
-class GraphLearner(Learner):
+class GraphLearner(SplitLearner):
     """As ``Learner``, with the same losses, masters and data; for one process, AdamW, bf16 and no EMA."""
 
-    def _place(self, plan: Plan) -> None:
-        os.environ.setdefault("TRITON_CACHE_DIR", str(paths.make_private(paths.cache_dir() / "kernels")))
-        from dbtui.engine.fused import fuse
+    def _make_split_optimizer(
+        self, parameters: list[nn.Parameter], masters: list[Tensor], shares: list[float]
+    ) -> SplitAdamW:
         from dbtui.engine.split_adamw import SplitAdamW
 
-        originals = super().weights()
-        self._untrained: dict[str, dict[str, Tensor]] = {}
-        self._indices: dict[str, dict[str, int]] = {}
-        masters, shares, parameters = [], [], []
-        for component, module in self.trained.items():
-            weights, indices = originals.pop(component), {}
-            module.to(self.accelerator.device, torch.bfloat16, memory_format=torch.channels_last)
-            for name, parameter in module.named_parameters():
-                if parameter.requires_grad:
-                    indices[file_name(component, name)] = len(parameters)
-                    masters.append(weights.pop(file_name(component, name)))
-                    parameters.append(parameter)
-                    shares.append(self.share(component))
-            self._untrained[component], self._indices[component] = weights, indices
-        fuse(self.models.unet)
-        self.optimizer = SplitAdamW(
-            parameters, masters, shares, self._training.weight_decay, self._training.max_grad_norm
-        )
-        self._forward = dict(self.trained)
         self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
-
-    def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
-        return contextlib.nullcontext()  # the weights have their type already
+        return SplitAdamW(parameters, masters, shares, self._training.weight_decay, self._training.max_grad_norm)
 
     def warm_up(self, batches: list[Batch]) -> None:
         """Capture the step for batches of this shape. Changes no weight; seconds, the first time more."""
@@ -148,26 +126,6 @@ class GraphLearner(Learner):
             numbers,
             arrived,
         )
-
-    def state(self) -> dict[str, Any]:
-        return {"optimizer": self.optimizer.state_dict()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.optimizer.load_state_dict(state["optimizer"])
-
-    def weights(self) -> dict[str, dict[str, Tensor]]:
-        """The fp32 masters, and what is not trained as the base model has it."""
-        return {
-            component: {name: self.optimizer.master(index).cpu().contiguous() for name, index in indices.items()}
-            | self._untrained[component]
-            for component, indices in self._indices.items()
-        }
-
-    def load_weights(self, files: dict[str, Any]) -> None:
-        for component, module in self.trained.items():
-            weights = load_weights(module, component, files[component])
-            for name, index in self._indices[component].items():
-                self.optimizer.load_master(index, weights[name])
 
 
 def _captured(work: Callable[[], None], pool: Any = None) -> torch.cuda.CUDAGraph:

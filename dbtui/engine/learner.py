@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -69,6 +69,9 @@ class Done:
 
 class Learner:
     """Holds everything that changes from step to step; a checkpoint is its state and nothing else."""
+
+    settled = False
+    """Whether it has all of its optimizer's state before the first step."""
 
     def __init__(
         self, models: Models, training: TrainingConfig, prior_weight: float, prompts: list[str], plan: Plan,
@@ -268,18 +271,18 @@ class Learner:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self._overflows = state["overflows"]
 
-    def weights(self) -> dict[str, dict[str, Tensor]]:
-        """The weights of each trained module as files have them, on the CPU."""
-        return {name: weights_of(module, name) for name, module in self.trained.items()}
+    def weights(self, keep: Callable[[Tensor], Tensor] = Tensor.cpu) -> dict[str, dict[str, Tensor]]:
+        """The weights of each trained module as files have them, fp32, each as ``keep`` gives it."""
+        return {name: weights_of(module, name, keep) for name, module in self.trained.items()}
 
     def final_weights(self) -> dict[str, dict[str, Tensor]]:
-        """As ``weights``, but the average where one is kept: what the concept is made of."""
+        """As ``weights``, but the average where one is kept, and where they are: what the concept is made of."""
         if self.average is None:
-            return self.weights()
+            return self.weights(lambda weight: weight)
         self.average.store(self.parameters)
         self.average.copy_to(self.parameters)
         try:
-            return {name: {k: v.clone() for k, v in weights.items()} for name, weights in self.weights().items()}
+            return self.weights(Tensor.clone)
         finally:
             self.average.restore(self.parameters)
 

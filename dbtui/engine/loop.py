@@ -19,7 +19,7 @@ from dbtui.core.events import Checkpoint, Ended, Sample, Step
 from dbtui.core.grid import make_grid, save_png
 from dbtui.core.rank import Rank
 from dbtui.core.run import Run
-from dbtui.engine.checkpoint import load_checkpoint, publish_concept, save_checkpoint
+from dbtui.engine.checkpoint import load_checkpoint, publish_concept
 from dbtui.engine.examples import Examples
 from dbtui.engine.fitting import remember_speed
 from dbtui.engine.learner import Learner, NotFiniteError, Outcome, Taken
@@ -27,6 +27,7 @@ from dbtui.engine.narrator import Narrator
 from dbtui.engine.prepare import prepare
 from dbtui.engine.ranks import Ranks
 from dbtui.engine.sampler import Drawing, Settings, draw, drawing_mode
+from dbtui.engine.saver import Saver
 from dbtui.engine.stopping import StopFlag
 from dbtui.engine.trackers import tracked
 
@@ -46,6 +47,7 @@ class Session:
     examples: Examples
     resolution: int
     ranks: Ranks
+    saver: Saver
     saved: int = -1
     """The step of the last checkpoint written or read; of several processes the leading one knows."""
     untold: tuple[int, Taken, float] | None = None
@@ -69,13 +71,17 @@ def train(run: Run, narrator: Narrator, stop: StopFlag, resume: checkpoints.Chec
     checkpoint = checkpoints.Checkpoint(Path(found)) if found else None
     narrator.step = start = checkpoint.step if checkpoint else 0
     learner, examples, resolution = prepare(run, narrator, stop, ranks)
-    session = Session(run, run.config, narrator, stop, learner, examples, resolution, ranks)
+    saver = Saver(run, run.config.training.checkpoints_kept)
+    session = Session(run, run.config, narrator, stop, learner, examples, resolution, ranks, saver)
     if checkpoint is not None:
         load_checkpoint(learner, checkpoint)
         session.saved = start
         narrator.log(f"Resumed at step {start}.")
     with tracked(run, learner.accelerator, narrator, start) if ranks.leads else nullcontext():
-        ended = learn(session, start)
+        try:
+            ended = learn(session, start)
+        finally:
+            settle(session)  # whatever ends the training, what is being written is whole
     ranks.wait()  # the leading process may still be saving, and when one goes the others follow
     return ended
 
@@ -91,12 +97,15 @@ def learn(session: Session, start: int) -> Ended:
             tell(session)
             return end_early(session, step)
         take_step(session, step)
+        if session.saver.over:
+            settle(session)
         done = step + 1
         if leads and (due(config.sampling.every, done) or (done == config.training.steps and config.sampling.every)):
             sample(session, done)
         if leads and due(config.training.checkpoint_every, done) and done < config.training.steps:
             save(session, done)
     tell(session)
+    settle(session)
     return publish(session)
 
 
@@ -166,6 +175,7 @@ def _event(session: Session, step: int, outcome: Outcome, seconds: float) -> Ste
 
 def not_finite(session: Session, step: int, error: NotFiniteError) -> DbtuiError:
     """The same words in every process, since any of them may be the first to say them."""
+    settle(session)
     session.saved = session.ranks.as_leader(session.saved)
     return DbtuiError(
         "The training broke down",
@@ -179,30 +189,41 @@ def end_early(session: Session, step: int) -> Ended:
     """Save and say why the run ends before its last step."""
     if not session.ranks.leads:
         return Ended(reason="stopped", step=step)
-    saved = session.saved == step or save(session, step)
-    kept = f"It can be resumed at step {step}." if saved else "The state of this step could not be saved."
+    settle(session)
+    if session.saved != step:
+        save(session, step)
+        settle(session)
+    sound = session.saved == step
+    kept = f"It can be resumed at step {step}." if sound else "The state of this step could not be saved."
     return Ended(reason="stopped", step=step, message=f"Stopped ({session.stop.reason}). {kept}")
 
 
-def save(session: Session, step: int) -> bool:
-    """Write a checkpoint; a disk that is full costs the checkpoint, not the run."""
+def save(session: Session, step: int) -> None:
+    """Begin to write a checkpoint; the one before is ended first. ``settle`` says what became of it."""
     tell(session)
-    started = time.monotonic()
+    settle(session)
     session.narrator.phase("saving a checkpoint")
+    session.saver.begin(session.learner, step)
+    session.narrator.phase("training", step, session.config.training.steps, "steps")
+
+
+def settle(session: Session) -> None:
+    """Wait for the checkpoint that is being written and tell of it; a disk that is full costs it, not the run."""
+    if not session.saver.busy:
+        return
+    step = session.saver.step
     try:
-        written = save_checkpoint(session.learner, session.run, step, session.config.training.checkpoints_kept)
+        saved = session.saver.end()
     except WRITE_ERRORS as error:
         session.narrator.log(
             f"The checkpoint of step {step} could not be written: {error}. Earlier ones were kept.", "warning"
         )
-        return False
+        return
     session.saved = step
-    size = sum(f.stat().st_size for f in written.path.iterdir())
+    path = f"checkpoints/{saved.name}"
     session.narrator.say(
-        Checkpoint(step=step, path=f"checkpoints/{written.path.name}", size=size, seconds=time.monotonic() - started)
+        Checkpoint(step=step, path=path, size=saved.size, seconds=saved.seconds, stalled=saved.stalled)
     )
-    session.narrator.phase("training", step, session.config.training.steps, "steps")
-    return True
 
 
 def take_requests(session: Session, step: int) -> None:
@@ -210,7 +231,7 @@ def take_requests(session: Session, step: int) -> None:
     for request in session.run.take_requests():
         if request["request"] == "sample":
             sample(session, step, str(request.get("prompt", "")))
-        elif session.saved != step:
+        elif step not in (session.saved, session.saver.step):
             save(session, step)
 
 

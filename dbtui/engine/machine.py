@@ -24,6 +24,8 @@ class Plan:
     gradient_checkpointing: bool
     graph: bool = False
     """Whether a step is one CUDA graph of this program's kernels."""
+    lean: bool = False
+    """Whether it keeps the least in GPU memory: with the same kernels, and gradients in the machine's memory."""
     notices: list[str] = field(default_factory=list)
 
     def applied_to(self, config: Config) -> Config:
@@ -33,14 +35,14 @@ class Plan:
                 "training.precision": self.precision,
                 "training.optimizer": self.optimizer,
                 "training.gradient_checkpointing": self.gradient_checkpointing,
-                "training.graph": self.graph,
+                "training.graph": self.graph or self.lean,
             }
         )
 
     def words(self) -> str:
         checkpointing = "with" if self.gradient_checkpointing else "without"
         precision = "32 bit" if self.precision == "no" else self.precision
-        graph = ", as a CUDA graph" if self.graph else ""
+        graph = ", as a CUDA graph" if self.graph else ", gradients in the machine's memory" if self.lean else ""
         return (
             f"{device_words(self.device)}, {precision}, {self.optimizer}, {checkpointing} gradient checkpointing{graph}"
         )
@@ -68,7 +70,8 @@ def make_plan(config: Config, architecture: Architecture, device: str, free: int
             optimizer = "adamw"
     plan = Plan(device, precision, optimizer, bool(training.gradient_checkpointing), notices=notices)
     problem = graph_problem(plan, training)
-    if training.graph is True and problem:
+    plan.lean = training.graph is True and not split_problem(plan, training) and optimizer == "adamw8bit"
+    if training.graph is True and problem and not plan.lean:
         notices.append(f"The step cannot be a CUDA graph here ({problem}); it is computed in the plain way.")
     plan.graph = training.graph is not False and not problem
     return plan
@@ -77,10 +80,17 @@ def make_plan(config: Config, architecture: Architecture, device: str, free: int
 def graph_problem(plan: Plan, training: TrainingConfig) -> str:
     """Why a step cannot be one CUDA graph of this program's kernels; ``""`` if nothing is known against it."""
     reasons = {
-        "there is no NVIDIA GPU": plan.device != "cuda" or torch.version.cuda is None,
-        "the precision is not bf16": plan.precision != "bf16",
         "the optimizer is not AdamW": plan.optimizer != "adamw",
         "gradient checkpointing is on": plan.gradient_checkpointing,
+    }
+    return split_problem(plan, training) or next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def split_problem(plan: Plan, training: TrainingConfig) -> str:
+    """Why a step cannot work on bf16 weights with fp32 masters and this program's kernels; ``""`` if it can."""
+    reasons = {
+        "there is no NVIDIA GPU": plan.device != "cuda" or torch.version.cuda is None,
+        "the precision is not bf16": plan.precision != "bf16",
         "EMA is on": training.ema,
         "there are several processes": training.processes != 1,
         "Triton is not installed": importlib.util.find_spec("triton") is None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,11 +151,11 @@ def _unfit(base: BaseModel, part: str, why: str) -> DbtuiError:
     )
 
 
-def weights_of(module: nn.Module, component: str) -> dict[str, Tensor]:
-    """The weights under the names that files have, on the CPU, fp32."""
+def weights_of(module: nn.Module, component: str, keep: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """The weights under the names that files have, in fp32, as ``keep`` gives them."""
     return {
-        file_name(component, k): v.detach().to("cpu", torch.float32).contiguous()
-        for k, v in module.state_dict().items()
+        file_name(component, name): keep(weight.detach().float().contiguous())
+        for name, weight in module.state_dict().items()
     }
 
 

@@ -99,9 +99,8 @@ def make_plan(config: Config, architecture: Architecture, ranks: Ranks) -> machi
 def _class_latents(
     models: Models, config: Config, resolution: int, progress: Callable[[str, str], Progress], ranks: Ranks
 ) -> Latents:
-    modules = (models.unet, models.text_encoder)
-    with drawing_mode(*modules):
-        making = progress("making class pictures", "steps")
+    making = progress("making class pictures", "steps")
+    with drawing_mode(models.unet, models.text_encoder):
         sources = make_class_pictures(models, config.prior, resolution, making, ranks)
     data = replace(config.data, center_crop=True, flip=False)
     with ranks.leader_first():

@@ -45,12 +45,13 @@ def probe(learner: Learner, batches: list[Batch], config: Config, architecture: 
     torch.cuda.synchronize()
     seconds = time.monotonic() - began
     # A CUDA graph's memory is its own for good; otherwise it is the tensors that count, not what was kept for more.
-    if config.training.graph is True:
+    if counted.graph:
         torch.cuda.empty_cache()
         peak = float(torch.cuda.memory_reserved())
     else:
         peak = torch.cuda.max_memory_allocated() * (1 + FRAGMENTATION[device])
-        peak += counted.resident()["optimizer"]  # which comes with the first step
+        if not learner.settled:
+            peak += counted.resident()["optimizer"]  # which comes with the first step
     # What samples need more than the training is counted.
     more = max(phases.values()) - phases["training"]
     return Probe(round(peak + CONTEXT[device] + more), free_memory(device), seconds)

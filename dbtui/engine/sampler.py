@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +80,23 @@ Look = Callable[[int, int, Tensor], None]
 """Called with (the first picture of the batch, its denoising steps done, its latents as foreseen)."""
 
 
+class Pace:
+    """Keeps the program at most a step ahead of the GPU, so that what it says of its progress is true."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._on_gpu = device.type == "cuda"
+        self._last: torch.cuda.Event | None = None
+
+    def step(self) -> None:
+        """Wait for the step before the one that was just asked for; the GPU has that one to do meanwhile."""
+        if not self._on_gpu:
+            return
+        before, self._last = self._last, torch.cuda.Event()
+        self._last.record()
+        if before is not None:
+            before.synchronize()
+
+
 @torch.no_grad()
 def draw(
     models: Models,
@@ -95,12 +112,14 @@ def draw(
     halved, and only a single picture that does not fit raises torch.OutOfMemoryError.
     """
     pipe = _pipeline(models, settings, safety)
+    texts = {drawing.prompt for drawing in drawings} | {settings.negative}
+    hidden = {text: models.embed([text]) for text in texts}
     size = batch_size(models, settings)
     done = 0
     while done < len(drawings):
         batch = drawings[done : done + size]
         try:
-            images, flagged = _draw_batch(pipe, batch, settings, done, len(drawings), progress, look)
+            images, flagged = _draw_batch(pipe, hidden, batch, settings, done, len(drawings), progress, look)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
@@ -132,6 +151,7 @@ def _pipeline(models: Models, settings: Settings, safety: Safety | None) -> Stab
 
 def _draw_batch(
     pipe: StableDiffusionPipeline,
+    hidden: Mapping[str, Tensor],
     batch: Sequence[Drawing],
     settings: Settings,
     before: int,
@@ -139,24 +159,48 @@ def _draw_batch(
     progress: Progress,
     look: Look | None,
 ) -> tuple[list[Image.Image], Sequence[bool]]:
+    pace = Pace(pipe.vae.device)
+
     def on_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        pace.step()
         per_picture = len(pipe.scheduler.timesteps)
         progress(before * per_picture + len(batch) * (step + 1), count * per_picture)
         if look is not None:
             look(before, step + 1, _foreseen(pipe.scheduler, tensors["latents"], timestep))
         return tensors
 
-    result = pipe(
-        [d.prompt for d in batch],
-        negative_prompt=[settings.negative] * len(batch),
+    latents = pipe(
+        prompt_embeds=torch.cat([hidden[d.prompt] for d in batch]),
+        negative_prompt_embeds=hidden[settings.negative].expand(len(batch), -1, -1),
         num_inference_steps=settings.steps,
         guidance_scale=settings.guidance,
         width=settings.resolution,
         height=settings.resolution,
         generator=[torch.Generator().manual_seed(d.seed) for d in batch],
         callback_on_step_end=on_step,
-    )
-    return result.images, result.nsfw_content_detected or [False] * len(batch)
+        output_type="latent",
+    ).images
+    return _decode(pipe, latents)
+
+
+def _decode(pipe: StableDiffusionPipeline, latents: Tensor) -> tuple[list[Image.Image], Sequence[bool]]:
+    """The pictures, and which of them the safety checker blacked out; as many at a time as memory holds."""
+    size, images, flagged = len(latents), [], []
+    while len(images) < len(latents):
+        part = latents[len(images) : len(images) + size]
+        try:
+            pixels = pipe.vae.decode(part / pipe.vae.config.scaling_factor, return_dict=False)[0]
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+            size = -(-size // 2)
+            torch.cuda.empty_cache()
+            continue
+        pixels, bad = pipe.run_safety_checker(pixels, pixels.device, pixels.dtype)
+        bad = bad or [False] * len(part)
+        images += pipe.image_processor.postprocess(pixels, do_denormalize=[not black for black in bad])
+        flagged += bad
+    return images, flagged
 
 
 def _foreseen(scheduler: Any, latents: Tensor, timestep: Any) -> Tensor:

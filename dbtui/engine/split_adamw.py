@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from dbtui.engine.kernels.adamw import CHUNK, _adamw, _squares
-
-ALIGNMENT = 64
-"""Elements; where each tensor's part of the state begins, so that wide loads stay aligned."""
+from dbtui.engine.split_weights import SplitWeights, dense
 
 
-class SplitAdamW:
-    """AdamW on ``parameters``, bf16 tensors on one device, whose fp32 masters it keeps as the bits that bf16 leaves out.
+class SplitAdamW(SplitWeights):
+    """AdamW on weights in bf16 and their fp32 masters.
 
     Nothing here waits for the device: rates, norm and step count are tensors there, so that
     ``step`` can be captured in a CUDA graph. A gradient that is not finite changes nothing, and neither
@@ -30,17 +28,14 @@ class SplitAdamW:
         """``masters`` are the fp32 weights, on any device, ``shares`` the parameters' learning rates as multiples of
         the rate; ``max_norm`` 0 never cuts.
         """
-        self.parameters, self._decay = list(parameters), decay
-        self._max_norm = max_norm or math.inf
+        super().__init__(parameters, masters)
+        self._decay, self._max_norm = decay, max_norm or math.inf
         device = self.parameters[0].device
         rows = [
             (index, start, min(CHUNK, p.numel() - start))
             for index, p in enumerate(self.parameters)
             for start in range(0, p.numel(), CHUNK)
         ]
-        self._places = [0]
-        for p in self.parameters:
-            self._places.append(self._places[-1] + math.ceil(p.numel() / ALIGNMENT) * ALIGNMENT)
         self._owners = torch.tensor([index for index, _, _ in rows])
         self._starts = torch.tensor([start for _, start, _ in rows], device=device)
         self._lengths = torch.tensor([length for _, _, length in rows], dtype=torch.int32, device=device)
@@ -54,9 +49,6 @@ class SplitAdamW:
         self.norm = torch.zeros((), device=device)
         """Length of the last gradient, before it was cut."""
         self._sound = torch.ones((), dtype=torch.bool, device=device)
-        self.lows = torch.zeros(self._places[-1], dtype=torch.int16, device=device)
-        for index, master in enumerate(masters):
-            self.load_master(index, master)
         self.first = torch.zeros(self._places[-1], device=device)
         self.second = torch.zeros(self._places[-1], device=device)
 
@@ -66,7 +58,7 @@ class SplitAdamW:
     def bind(self) -> None:
         """Take the gradients that the parameters have now as the ones to read in every step."""
         for p in self.parameters:
-            if p.grad is None or p.grad.dtype != p.dtype or _dense(p.grad).data_ptr() != p.grad.data_ptr():
+            if p.grad is None or p.grad.dtype != p.dtype or dense(p.grad).data_ptr() != p.grad.data_ptr():
                 raise ValueError("a gradient is missing or not laid out as its weight")
         self._gradients.copy_(self._addresses([p.grad for p in self.parameters]))  # type: ignore[misc]
 
@@ -92,26 +84,6 @@ class SplitAdamW:
         """Let steps change weights again after a gradient that was not finite."""
         self._sound.fill_(True)
 
-    def load_master(self, index: int, master: Tensor) -> None:
-        """Set parameter ``index`` to this fp32 tensor: bf16 to the nearest, and what that leaves over."""
-        parameter = self.parameters[index]
-        like = master.to(parameter.device, torch.float32).contiguous(memory_format=_format(parameter))
-        bits = _flat(like).view(torch.int32)
-        high = (bits + 0x8000) >> 16
-        _flat(parameter.detach()).copy_(high.to(torch.int16).view(torch.bfloat16))
-        self._part(self.lows, index).copy_((bits - (high << 16)).to(torch.int16))
-
-    def master(self, index: int) -> Tensor:
-        """The fp32 weights of parameter ``index``, in its shape."""
-        parameter = self.parameters[index]
-        high = _flat(parameter.detach()).view(torch.int16).to(torch.int32)
-        flat = ((high << 16) + self._part(self.lows, index)).view(torch.float32)
-        return flat.as_strided(parameter.shape, parameter.stride())
-
-    def _part(self, state: Tensor, index: int) -> Tensor:
-        start = self._places[index]
-        return state[start : start + self.parameters[index].numel()]
-
     def state_dict(self) -> dict[str, Any]:
         """What a resume needs beside the masters."""
         return {"first": self.first, "second": self.second, "steps": self._steps}
@@ -121,18 +93,3 @@ class SplitAdamW:
         self.first.copy_(state["first"])
         self.second.copy_(state["second"])
         self._steps.copy_(state["steps"])
-
-
-def _dense(tensor: Tensor) -> Tensor:
-    """``tensor``, or a copy of it, without gaps in memory."""
-    return tensor.contiguous(memory_format=_format(tensor))
-
-
-def _format(tensor: Tensor) -> torch.memory_format:
-    last = tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-    return torch.channels_last if last else torch.contiguous_format
-
-
-def _flat(tensor: Tensor) -> Tensor:
-    """All elements in the order of memory."""
-    return tensor.as_strided((tensor.numel(),), (1,))

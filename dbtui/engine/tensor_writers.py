@@ -7,11 +7,13 @@ import json
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from dbtui.core.recipe import CONTENT_HASH
+from dbtui.engine.hashed_file import HashedFile
 
 DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 """What safetensors calls them."""
@@ -36,6 +38,34 @@ def write_safetensors(path: Path, tensors: Mapping[str, Tensor], texts: Mapping[
             progress(file.tell())
         file.seek(0)
         file.write(_header(tensors, {**texts, CONTENT_HASH: _hash_text(digest)}))
+
+
+def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write ``tensors``, wherever they are, and return the sha256 of the file. Raises OSError."""
+    with HashedFile(path) as file:
+        file.write(_header(tensors, {"format": "pt"}))
+        for tensor in tensors.values():
+            file.write(bytes_of(_fetched(tensor)))
+    return file.sha256
+
+
+def write_state(path: Path, state: Mapping[str, Any]) -> str:
+    """As ``write_weights``, in torch's format, for tensors and plain values in dictionaries and lists."""
+    with HashedFile(path) as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError:
+            if file.error is not None:
+                raise file.error from None
+            raise
+    return file.sha256
+
+
+def _fetched(tensor: Tensor) -> Tensor:
+    """``tensor`` on the CPU, through memory that a GPU copies into at full speed."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu()
+    return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor)
 
 
 def write_ckpt(path: Path, tensors: Mapping[str, Tensor], texts: Mapping[str, str], progress: Progress) -> None:

@@ -17,6 +17,7 @@ from dbtui.core.budget import estimate, step_operations
 from dbtui.core.config import Config
 from dbtui.core.fit import SPARE, decide, find_change, needed, next_smaller, too_big, words
 from dbtui.core.memory import Memory
+from dbtui.core.presets import preset_config
 from dbtui.core.weights import read_header
 
 GIB = 2**30
@@ -189,3 +190,11 @@ def test_auto_becomes_the_fastest_that_fits(architectures: dict[str, Architectur
 def test_what_was_asked_for_is_left_alone(architectures: dict[str, Architecture]) -> None:
     decided = decide(config(), architectures["sd1"], "cuda", 2 * GIB)
     assert decided == config()
+
+
+def test_the_way_of_least_memory_is_counted_to_fit_8_gb(architectures: dict[str, Architecture]) -> None:
+    leanest = {"data.resolution": 512, "training.precision": "auto", "training.graph": True}
+    asked = preset_config("low-vram").replace(leanest)
+    assert needed(asked, architectures["sd1"], "cuda") <= (1 - SPARE) * 8 * GIB
+    for plain in ({"training.graph": False}, {"training.ema": True}, {"training.precision": "fp16"}):
+        assert needed(asked.replace(plain), architectures["sd1"], "cuda") > 8 * GIB

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from dbtui.core.checkpoints import Checkpoint, checkpoints, newest_sound
-from dbtui.core.events import Event, Phase, Started, Step
+from dbtui.core.checkpoints import checkpoints, newest_sound
+from dbtui.core.events import Checkpoint, Event, Phase, Started, Step
 from dbtui.core.journal import JournalReader
 from dbtui.core.run import Run
 from dbtui.engine.stopping import StopFlag
@@ -24,6 +25,15 @@ def phase(name: str) -> Moment:
 
 def step(number: int) -> Moment:
     return lambda events: any(isinstance(e, Step) and e.step >= number for e in events)
+
+
+def saved(number: int) -> Moment:
+    """A checkpoint is written while the training goes on: it is there once the journal says so."""
+    return lambda events: any(isinstance(e, Checkpoint) and e.step == number for e in events)
+
+
+def both(one: Moment, other: Moment) -> Moment:
+    return lambda events: one(events) and other(events)
 
 
 def half_written(run: Run, number: int) -> bool:
@@ -72,7 +82,7 @@ def test_kills_in_preparation_after_a_step_and_in_a_checkpoint_change_nothing(
     run = begin_run()
     trainer(run, phase("loading the model"))
     assert not any(isinstance(e, Step) for e in heard(run))
-    trainer(run, step(4))
+    trainer(run, both(saved(3), step(4)))
     assert [c.step for c in checkpoints(run.checkpoints)] == [3]
     trainer(run, lambda events: half_written(run, 6))
     assert [c.step for c in checkpoints(run.checkpoints)] == [3]
@@ -90,7 +100,7 @@ def test_kills_with_class_pictures_change_nothing(
     begin_run: Callable, trainer: Callable, heard: Callable, hashes: Callable, reference: Callable
 ) -> None:
     run = begin_run("prior")
-    trainer(run, step(5))
+    trainer(run, both(saved(3), step(5)))
     trainer(run, None)
     assert resumed_from(heard(run)) == [0, 3]
     assert hashes(run.state().concept) == reference("prior")
@@ -138,8 +148,8 @@ def test_signals_end_at_the_next_step_with_a_checkpoint(
     assert hashes(train(run).concept) == reference("plain")
 
 
-def flip_a_byte(checkpoint: Checkpoint, name: str) -> None:
-    with open(checkpoint.path / name, "r+b") as file:
+def flip_a_byte(folder: Path, name: str) -> None:
+    with open(folder / name, "r+b") as file:
         file.seek(-1000, os.SEEK_END)
         byte = file.read(1)[0]
         file.seek(-1, os.SEEK_CUR)
@@ -160,7 +170,7 @@ def test_a_checkpoint_with_a_flipped_byte_is_left_out(
     assert train(run, stop_at_7, stop).step == 7
     newest, older = checkpoints(run.checkpoints)
     assert (newest.step, older.step) == (7, 6)
-    flip_a_byte(newest, name)
+    flip_a_byte(newest.path, name)
     sound, (sentence,) = newest_sound(run.checkpoints)
     assert sound == older
     assert "step 7" in sentence and name in sentence

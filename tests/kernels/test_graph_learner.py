@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_models
 import torch
 from accelerate import Accelerator
 
@@ -87,21 +86,6 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_learner, "_send_home", lambda numbers: (numbers.clone(), Here()))
     monkeypatch.setattr(SplitAdamW, "step", step_in_torch)
     monkeypatch.setattr(Batch, "pinned", lambda batch: batch.to(torch.device("cpu")))
-
-
-@pytest.fixture(scope="module")
-def shallow_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two levels only: the interpreter takes its time for every kernel."""
-    sizes = tiny_models.SIZES | {
-        "unet": tiny_models.SIZES["unet"] | {
-            "block_out_channels": [32, 64], "layers_per_block": 1,
-            "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"],
-            "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
-        },
-    }  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiny_models, "SIZES", sizes)
-        return tiny_models.make_folder("sd1", tmp_path_factory.mktemp("shallow") / "folder")
 
 
 def latents(count: int, seed: int) -> Latents:

@@ -1,0 +1,76 @@
+"""What the learners on bf16 weights have in common: where the fp32 masters come from, and how they go into files."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dbtui.core import paths
+from dbtui.core.original import file_name
+from dbtui.engine.learner import Learner
+from dbtui.engine.machine import Plan
+from dbtui.engine.models import load_weights
+from dbtui.engine.split_weights import SplitWeights
+
+
+class SplitLearner(Learner):
+    """As ``Learner``, on bf16 weights with fp32 masters and this program's kernels; for one process and no EMA."""
+
+    settled = True
+
+    def _place(self, plan: Plan) -> None:
+        os.environ.setdefault("TRITON_CACHE_DIR", str(paths.make_private(paths.cache_dir() / "kernels")))
+        from dbtui.engine.fused import fuse
+
+        originals = super().weights()
+        self._untrained: dict[str, dict[str, Tensor]] = {}
+        self._indices: dict[str, dict[str, int]] = {}
+        masters, shares, parameters = [], [], []
+        for component, module in self.trained.items():
+            weights, indices = originals.pop(component), {}
+            module.to(self.accelerator.device, torch.bfloat16, memory_format=torch.channels_last)
+            for name, parameter in module.named_parameters():
+                if parameter.requires_grad:
+                    indices[file_name(component, name)] = len(parameters)
+                    masters.append(weights.pop(file_name(component, name)))
+                    parameters.append(parameter)
+                    shares.append(self.share(component))
+            self._untrained[component], self._indices[component] = weights, indices
+        fuse(self.models.unet)
+        self.optimizer = self._make_split_optimizer(parameters, masters, shares)
+        self._forward = dict(self.trained)
+
+    @abstractmethod
+    def _make_split_optimizer(
+        self, parameters: list[nn.Parameter], masters: list[Tensor], shares: list[float]
+    ) -> SplitWeights:
+        """What keeps the masters and changes the weights. ``shares``: learning rates as multiples of the run's."""
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
+        return contextlib.nullcontext()  # the weights have their type already
+
+    def state(self) -> dict[str, Any]:
+        return {"optimizer": self.optimizer.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def weights(self, keep: Callable[[Tensor], Tensor] = Tensor.cpu) -> dict[str, dict[str, Tensor]]:
+        """The fp32 masters as ``keep`` gives them, and what is not trained as the base model has it."""
+        return {
+            component: {name: keep(self.optimizer.master(index).contiguous()) for name, index in indices.items()}
+            | self._untrained[component]
+            for component, indices in self._indices.items()
+        }
+
+    def load_weights(self, files: dict[str, Any]) -> None:
+        for component, module in self.trained.items():
+            weights = load_weights(module, component, files[component])
+            for name, index in self._indices[component].items():
+                self.optimizer.load_master(index, weights[name])
