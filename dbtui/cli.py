@@ -9,6 +9,7 @@ import click
 from dbtui import __version__
 from dbtui.commands.account import login, logout
 from dbtui.commands.app import can_open_app, run_app
+from dbtui.commands.bench import bench
 from dbtui.commands.cache import cache
 from dbtui.commands.demo import demo
 from dbtui.commands.doctor import doctor
@@ -62,6 +63,7 @@ for command in (
     rm,
     where,
     doctor,
+    bench,
     cache,
     login,
     logout,

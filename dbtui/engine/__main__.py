@@ -39,12 +39,17 @@ def main(arguments: list[str]) -> int:
         from dbtui.engine.export_process import export_process
 
         return export_process()
+    if arguments == ["bench"]:
+        hide_bitsandbytes()
+        from dbtui.engine.bench_process import bench_process
+
+        return bench_process()
     if arguments == ["doctor"]:
         from dbtui.engine.doctor import report
 
         report(sys.stdout.write)
         return 0
-    print("usage: python -m dbtui.engine train RUN_FOLDER | sample | export | doctor", file=sys.stderr)
+    print("usage: python -m dbtui.engine train RUN_FOLDER | sample | export | bench | doctor", file=sys.stderr)
     return 2
 
 

@@ -27,10 +27,10 @@ def export_process() -> int:
     """Carry out one order; returns the exit code."""
     wire = Wire()
     for name in SIGNALS:
-        signal.signal(name, _interrupt)
+        signal.signal(name, interrupt)
     try:
         order = Order(**json.loads(sys.stdin.readline()))
-        threading.Thread(target=_watch_input, daemon=True).start()
+        threading.Thread(target=watch_input, daemon=True).start()
         narrator = Narrator(wire)
         narrator.phase("loading the libraries")
         from dbtui.engine.export import export
@@ -49,22 +49,22 @@ def export_process() -> int:
         message, hint = explain(error)
         wire.send("failed", title="The export failed", message=f"{message} Nothing of it was left.", hint=hint)
         return FAILED
-    _let_signals_pass()
+    let_signals_pass()
     wire.send("done", **asdict(done))
     return DONE
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    _let_signals_pass()  # what is left to do is to tidy up
+def interrupt(number: int, frame: FrameType | None) -> None:
+    let_signals_pass()  # what is left to do is to tidy up
     raise KeyboardInterrupt
 
 
-def _let_signals_pass() -> None:
+def let_signals_pass() -> None:
     for name in SIGNALS:
         signal.signal(name, signal.SIG_IGN)
 
 
-def _watch_input() -> None:
+def watch_input() -> None:
     while os.read(0, 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

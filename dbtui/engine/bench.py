@@ -1,0 +1,217 @@
+"""The speed of this machine, measured with the parts that train and draw, on an architecture with random weights."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import psutil
+import torch
+from accelerate import Accelerator
+
+from dbtui.core import paths
+from dbtui.core.architecture import Architecture
+from dbtui.core.base_model import COMPONENTS, BaseModel, find_model
+from dbtui.core.benchmark import MODELS, SD15, Order, Row
+from dbtui.core.budget import step_operations
+from dbtui.core.config import Config
+from dbtui.core.errors import DbtuiError, printable
+from dbtui.engine import machine
+from dbtui.engine.bench_script import time_script
+from dbtui.engine.examples import Examples
+from dbtui.engine.failures import out_of_memory
+from dbtui.engine.fitting import Fitting
+from dbtui.engine.latents import Latents
+from dbtui.engine.learner import Learner
+from dbtui.engine.models import empty_module, load_models
+from dbtui.engine.narrator import Narrator
+from dbtui.engine.prepare import make_plan
+from dbtui.engine.ranks import ALONE
+from dbtui.engine.sampler import Drawing, Settings, draw
+from dbtui.engine.tensor_writers import write_weights
+
+PROMPT = "a photo of sks toy"
+PHOTOS, GRID, WARM_UP = 5, 9, 3
+"""Photos that are learned, pictures of a grid, and steps that are not counted."""
+
+ADAMW_BYTES = 26
+"""Of memory traffic that an AdamW step needs for each weight: gradient, weight, master and moments, read and written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What the device does at best: operations of matrix products, and bytes of memory, a second."""
+
+    products: float
+    memory: float
+
+    def seconds(self, operations: float, trained: int) -> float:
+        """The least that an optimizer step on ``trained`` weights can take."""
+        return operations / self.products + trained * ADAMW_BYTES / self.memory
+
+
+def bench(order: Order, tell: Callable[[str], None]) -> Iterator[Row]:
+    """Yield a row for each setting of ``order``; ``tell`` is called with what is being measured."""
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    model = order.model or ("sd15" if device == "cuda" else "mini")
+    with paths.scratch_folder() as scratch:
+        tell("making the model")
+        base = find_model("mini" if model == "mini" else str(write_random_model(scratch / "model")))
+        ceiling = measure_ceiling(device, "no" if device != "cuda" else order.precision)
+        for resolution in [base.check_resolution(size) for size in order.resolutions or [base.resolution]]:
+            for batch in order.batches:
+                tell(f"training at {resolution} px, batch {batch}")
+                yield _or_problem(
+                    lambda r=resolution, b=batch: time_training(order, MODELS[model], base, r, b, ceiling),  # type: ignore[misc]
+                    Row(what="training", model=MODELS[model], resolution=resolution, batch=batch),
+                )
+            if order.draw_steps:
+                tell(f"sampling at {resolution} px")
+                yield _or_problem(
+                    lambda r=resolution: time_drawing(order, MODELS[model], base, device, r),  # type: ignore[misc]
+                    Row(what="sampling", model=MODELS[model], resolution=resolution, batch=GRID),
+                )
+            if order.against:
+                for batch in order.batches:
+                    tell(f"{Path(order.against).name} at {resolution} px, batch {batch}")
+                    yield time_script(order, MODELS[model], base, resolution, batch, scratch)
+
+
+def _or_problem(measure: Callable[[], Row], empty: Row) -> Row:
+    """The row, or ``empty`` with why it could not be measured. Everything that was taken for it is given back."""
+    try:
+        return measure()
+    except DbtuiError as error:
+        return replace(empty, problem=error.title)
+    except Exception as error:  # one setting that fails is no reason to lose the others
+        words = "out of memory" if out_of_memory(error) else printable(error).splitlines()[0]
+        return replace(empty, problem=words)
+    finally:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+
+def time_training(order: Order, model: str, base: BaseModel, resolution: int, batch: int, ceiling: Ceiling) -> Row:
+    """Optimizer steps as a run takes them, without journal and samples. Raises what a run would raise."""
+    steps = order.steps + WARM_UP
+    config = Config().replace(
+        {
+            "model.base": str(base.path), "data.resolution": resolution, "training.batch_size": batch,
+            "training.steps": steps, "training.warmup_steps": 0, "training.precision": order.precision,
+            "training.optimizer": "adamw",
+        }
+    )  # fmt: skip
+    architecture = Architecture.of(base)
+    plan = make_plan(config, architecture, ALONE)
+    accelerator = Accelerator(mixed_precision=plan.precision, cpu=plan.device == "cpu")
+    models = load_models(base).to(accelerator.device)
+    side = resolution // models.latent_factor
+    mean = torch.randn(PHOTOS, models.unet.config.in_channels, side, side)
+    latents = Latents(mean, torch.full_like(mean, 0.1), tuple((i,) for i in range(PHOTOS)), ("random",) * PHOTOS)
+    examples = Examples(latents, None, config.training, models.vae.config.scaling_factor, len(models.alphas))
+    learner = Fitting(config, base, architecture, accelerator, examples, ALONE, Narrator(None)).learner(models, plan)
+    seconds = _seconds_each(learner, examples, steps)
+    carried_out = learner.plan.applied_to(config)
+    trained = sum(parameter.numel() for parameter in learner.parameters)
+    least = ceiling.seconds(step_operations(carried_out, architecture), trained)
+    return Row(
+        what="training", model=model, resolution=resolution, batch=batch, precision=learner.plan.precision,
+        how=_words(learner.plan), milliseconds=seconds * 1000, pictures=batch / seconds, memory=_memory(),
+        floor=least / seconds,
+    )  # fmt: skip
+
+
+def _words(plan: machine.Plan) -> str:
+    return "CUDA graph" if plan.graph else "checkpointing" if plan.gradient_checkpointing else "plain"
+
+
+def _seconds_each(learner: Learner, examples: Examples, steps: int) -> float:
+    """The usual time from one step to the next, each heard of a step late, as in a run."""
+    ends, before = [], None
+    for step in range(steps):
+        taken = learner.step(step, list(examples.of_step(step)))
+        if before is not None:
+            before.outcome()
+            ends.append(time.monotonic())
+        before = taken
+    assert before is not None
+    before.outcome()
+    ends.append(time.monotonic())
+    counted = ends[WARM_UP - 1 :]
+    return median(later - earlier for earlier, later in pairwise(counted))
+
+
+def time_drawing(order: Order, model: str, base: BaseModel, device: str, resolution: int) -> Row:
+    """A grid of nine on a sampler that is warm: a GPU draws one before it."""
+    models = load_models(base)
+    precision = "no"
+    if device == "cuda":
+        models.to("cuda", torch.float16)
+        precision = "fp16"
+    settings = Settings(resolution=resolution, steps=order.draw_steps)
+    drawings = [Drawing(PROMPT, seed) for seed in range(GRID)]
+    if device == "cuda":
+        list(draw(models, drawings, settings))
+    began = time.monotonic()
+    list(draw(models, drawings, settings))
+    seconds = time.monotonic() - began
+    return Row(
+        what="sampling", model=model, resolution=resolution, batch=GRID, precision=precision,
+        how=f"3x3 grid, {order.draw_steps} steps", milliseconds=seconds * 1000, pictures=GRID / seconds,
+        memory=_memory(),
+    )  # fmt: skip
+
+
+def _memory() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_reserved()
+    return int(psutil.Process().memory_info().rss)
+
+
+def measure_ceiling(device: str, precision: str) -> Ceiling:
+    """The best of a few large matrix products, and of a few copies."""
+    dtype = torch.float32 if precision == "no" else torch.bfloat16
+    side, count = (8192, 2**28) if device == "cuda" else (1024, 2**24)
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    product = _best(lambda: a @ b, device)
+    block = torch.zeros(count, device=device)
+    into = torch.empty_like(block)
+    return Ceiling(2 * side**3 / product, 2 * block.nbytes / _best(lambda: into.copy_(block), device))
+
+
+def _best(work: Callable[[], object], device: str) -> float:
+    """Seconds of the fastest of several."""
+    seconds = []
+    for _ in range(8):
+        began = time.perf_counter()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)
+
+
+def write_random_model(folder: Path) -> Path:
+    """Stable Diffusion 1.5's architecture in diffusers layout, with random weights in 16 bit. Raises OSError."""
+    mini = paths.mini_dir() / "model"
+    paths.make_private(folder)
+    shutil.copy(mini / "model_index.json", folder)
+    for part in ("tokenizer", "scheduler"):
+        shutil.copytree(mini / part, folder / part)
+    for part, (_, _, stem) in COMPONENTS.items():
+        module = empty_module(part, SD15[part])
+        if part == "text_encoder":
+            module.config.save_pretrained(folder / part)  # type: ignore[union-attr, operator]
+        else:
+            module.save_config(folder / part)  # type: ignore[operator]
+        weights = {name: torch.randn(t.shape).mul_(0.02).half() for name, t in module.state_dict().items()}
+        write_weights(folder / part / f"{stem}.safetensors", weights)
+    return folder

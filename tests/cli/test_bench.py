@@ -1,0 +1,77 @@
+"""`dbtui bench` for real, on the embedded model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from dbtui.cli import cli
+from dbtui.core.errors import UsageError
+
+SMALL = ["bench", "--model", "mini", "--resolution", "64", "--steps", "2", "--draw-steps", "1"]
+
+SCRIPT = """
+import sys
+steps = next(int(a.split("=")[1]) for a in sys.argv if a.startswith("--max_train_steps="))
+assert any(a.startswith("--train_batch_size=1") for a in sys.argv)
+import threading
+for i in range(steps + 1):
+    threading.Event().wait(0.05)
+    print(f"Steps: {i}/{steps} [00:0{i % 10}<00:01, loss=0.1]", end="\\r", file=sys.stderr, flush=True)
+threading.Event().wait(600)
+"""
+
+
+def test_bench_measures_training_sampling_and_a_script(tmp_path: Path) -> None:
+    script = tmp_path / "train_dreambooth.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, "-m", "dbtui", *SMALL, "--batch", "1", "--against", str(script), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["words"] and found["torch"] and not found["interrupted"]
+    training, sampling, rival = found["rows"]
+    assert (training["what"], training["batch"], training["resolution"]) == ("training", 1, 64), training
+    assert not training["problem"] and not sampling["problem"], found["rows"]
+    assert training["milliseconds"] > 0 and training["memory"] > 10**7 and 0 < training["floor"] < 1
+    assert training["pictures"] == pytest.approx(1000 / training["milliseconds"])
+    assert sampling["what"] == "sampling" and sampling["pictures"] > 0
+    assert rival["what"] == script.name and rival["milliseconds"] > 40
+    assert not list(Path(os.environ["DBTUI_HOME"]).glob("cache/.scratch-*"))
+
+
+def test_a_setting_that_fails_is_a_row_and_not_the_end(tmp_path: Path) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text("raise SystemExit('it needs \\x1b[31mtorchvision')")
+    command = [sys.executable, "-m", "dbtui", *SMALL[:-1], "0", "--batch", "1", "--against", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "torchvision" in done.stdout and "\x1b" not in done.stdout and "training" in done.stdout
+
+
+def test_ctrl_c_ends_the_measuring(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dbtui", *SMALL[:-4], "--steps", "9999", "--draw-steps", "0", "--json"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    assert process.stderr is not None
+    while "training at" not in (line := process.stderr.readline()):
+        assert line, "it ended before it trained"
+    process.send_signal(signal.SIGINT)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert json.loads(out)["interrupted"]
+
+
+@pytest.mark.parametrize("batch", ["0", "a", "1,,2"])
+def test_numbers_that_make_no_sense_are_refused(batch: str) -> None:
+    result = CliRunner().invoke(cli, ["bench", "--batch", batch], standalone_mode=False)
+    assert isinstance(result.exception, UsageError)
