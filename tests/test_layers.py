@@ -41,6 +41,15 @@ def test_layer_imports_nothing_above_it(layer: str) -> None:
                 assert name != forbidden and not name.startswith(forbidden + "."), f"{file.name} imports {name}"
 
 
+def test_the_embedded_model_is_data_and_its_recipe_is_used_by_nothing() -> None:
+    """The recipe may import torch, since it trains; but it is not installed, so the package must do without it."""
+    assert imported(PACKAGE / "mini" / "__init__.py") == set()
+    recipe = PACKAGE / "mini" / "recipe"
+    for file in PACKAGE.rglob("*.py"):
+        if not file.is_relative_to(recipe):
+            assert not any(name.startswith("dbtui.mini.recipe") for name in imported(file)), file
+
+
 @pytest.mark.parametrize(
     "statement",
     [

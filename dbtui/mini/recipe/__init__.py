@@ -1,0 +1,1 @@
+"""How the embedded model is made: pictures, captions, training, evaluation. For this project's developers, not installed."""
