@@ -32,6 +32,9 @@ def run_app(theme: str, images: str, first: Message | None = None) -> None:
     terminal = capabilities(settings.images)
     # Textual reads it when it is imported; by itself it would look at COLORTERM alone.
     os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", COLOUR_SYSTEMS[terminal.colours])
+    # Where a shell exports them they are the size that the window had then, and Textual would believe them.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
     from dbtui.app.app import open_app
 
     open_app(settings, terminal, problem, first)

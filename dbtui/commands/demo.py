@@ -1,16 +1,35 @@
-"""demo: the whole journey on the embedded model."""
+"""demo: the whole journey on the embedded model, with pictures from before and after."""
 
 from __future__ import annotations
 
-import time
+import shutil
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from dbtui.commands.draw import generate
 from dbtui.commands.options import images_option, json_option
 from dbtui.commands.teach import begin_run
 from dbtui.commands.watch import report_end, watch
-from dbtui.core.errors import INTERRUPTED, UsageError
+from dbtui.core.errors import DONE, INTERRUPTED, UsageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from dbtui.core.subjects import Subject
+    from dbtui.jobs.generate import Sampler
+
+SCENES = ("", " on the beach", " in the snow")
+"""What is said after the prompt, a row of pictures for each."""
+
+SEEDS = [0, 1]
+STEPS = 20
+
+BEFORE, AFTER = "before", "after"
 
 
 @click.command()
@@ -18,36 +37,134 @@ from dbtui.core.errors import INTERRUPTED, UsageError
 @images_option
 @json_option
 def demo(subject: str, images: str, as_json: bool) -> int:
-    """The whole journey on the embedded model: teach it a subject, draw it on the beach."""
+    """The whole journey on the embedded model: teach it a subject, see what it drew before and draws after."""
     from dbtui.core import paths
-    from dbtui.core.fields import nearest
     from dbtui.core.presets import assemble
-    from dbtui.core.subjects import SUBJECTS
-    from dbtui.jobs.generate import Request
-    from dbtui.terminal import say
+    from dbtui.jobs.generate import Sampler
+    from dbtui.terminal import result, result_json, say
 
-    if subject not in SUBJECTS:
-        near = nearest(subject, SUBJECTS)
-        raise UsageError(
-            f"There is no subject {subject!r}",
-            f"The subjects are {', '.join(SUBJECTS)}.",
-            f"Did you mean {near!r}?" if near else "",
-        )
-    chosen = SUBJECTS[subject]
-    say(f"The embedded model has never seen this {chosen.name}. It is taught from five photos, in a minute or three.")
-    config = assemble("mini", None, {"data.folder": str(chosen.folder), "concept.prompt": chosen.prompt})
-    run = begin_run(config)
-    if not watch(run):
-        return INTERRUPTED
-    taught = run.state().concept
-    if not taught:
-        return report_end(run, as_json)
-    prompt = f"{chosen.prompt} on the beach"
-    say(f"Drawing {prompt!r}.")
-    folder = paths.pictures_dir() / taught / time.strftime("%Y%m%d-%H%M%S")
-    paths.make_private(folder)
-    request = Request(concept=taught, prompt=prompt, seeds=list(range(6)), columns=3, out=str(folder), steps=20)
-    code = generate(request, images, as_json)
-    say(f"The concept is {taught!r} in {paths.concepts_dir()}; the pictures are in {folder}.")
-    say(f"Ask it for more: dbtui sample {taught} '{chosen.prompt} in the snow' --show")
-    return code
+    chosen = _find_subject(subject)
+    say(f"The embedded model has never seen this {chosen.name}. It is taught from five photos, in a minute or two.")
+    paths.make_private(paths.data_dir())
+    with Sampler(paths.data_dir() / "sampler.log") as sampler, ThreadPoolExecutor(1) as aside:
+        # What it draws untaught is drawn while it is taught: on a machine with room to spare, in no time.
+        demonstration = Demonstration(sampler, [f"{chosen.prompt}{scene}" for scene in SCENES], _new_folder(chosen))
+        drawn = aside.submit(demonstration.draw, BEFORE, base="mini")
+        try:
+            run = begin_run(assemble("mini", None, _changes(chosen)))
+            watched = watch(run)
+            taught = run.state().concept
+            if not watched or not taught:
+                sampler.close(0)
+                return report_end(run, as_json) if watched else INTERRUPTED
+            drawn.result()
+            say("Drawing the same prompts from the same noise, now that it is taught.")
+            demonstration.draw(AFTER, concept=taught)
+        except KeyboardInterrupt:
+            sampler.close(0)
+            say(f"Cancelled. Finished pictures are in {demonstration.folder}.")
+            return INTERRUPTED
+    table = demonstration.save_table()
+    if as_json:
+        result_json({"concept": taught, "grid": str(table), "rows": demonstration.rows()})
+        return DONE
+    if images != "auto" or sys.stdout.isatty():
+        demonstration.show(images)
+    result(str(table))
+    say(f"The concept is {taught!r} in {paths.concepts_dir()}; the pictures are in {demonstration.folder}.")
+    say(f"Ask it for more: dbtui sample {taught} '{chosen.prompt} at night' --show")
+    return DONE
+
+
+def _find_subject(name: str) -> Subject:
+    from dbtui.core.fields import nearest
+    from dbtui.core.subjects import SUBJECTS
+
+    if name in SUBJECTS:
+        return SUBJECTS[name]
+    near = nearest(name, SUBJECTS)
+    raise UsageError(
+        f"There is no subject {name!r}",
+        f"The subjects are {', '.join(SUBJECTS)}.",
+        f"Did you mean {near!r}?" if near else "",
+    )
+
+
+def _changes(subject: Subject) -> dict[str, str | int]:
+    """To the preset: what is taught, and nothing that costs time and is not looked at here."""
+    return {
+        "data.folder": str(subject.folder),
+        "concept.prompt": subject.prompt,
+        "prior.class_prompt": subject.class_prompt,
+        "sampling.every": 0,
+        "training.checkpoint_every": 0,
+    }
+
+
+def _new_folder(subject: Subject) -> Path:
+    from dbtui.core.gallery import new_folder
+
+    return new_folder(subject.name, "demo-")
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """The same ``prompts`` from the same seeds, before and after: ``folder/1-before/000.png`` is of the first."""
+
+    sampler: Sampler
+    prompts: Sequence[str]
+    folder: Path
+
+    def draw(self, when: str, concept: str = "", base: str = "") -> None:
+        """Draw every prompt. Raises DbtuiError."""
+        from dbtui.core import paths
+        from dbtui.jobs.generate import Request
+
+        for row, prompt in enumerate(self.prompts, 1):
+            out = paths.make_private(self.folder / f"{row}-{when}")
+            request = Request(
+                prompt=prompt, seeds=SEEDS, columns=len(SEEDS), out=str(out), steps=STEPS, concept=concept, base=base
+            )
+            for _ in self.sampler.ask(request):
+                pass
+
+    def rows(self) -> list[dict[str, object]]:
+        """Each prompt with the files of its pictures."""
+        files = [
+            {
+                when: [str(self.folder / f"{row}-{when}" / f"{i:03}.png") for i in range(len(SEEDS))]
+                for when in (BEFORE, AFTER)
+            }
+            for row in range(1, len(self.prompts) + 1)
+        ]
+        return [{"prompt": prompt, **found} for prompt, found in zip(self.prompts, files, strict=True)]
+
+    def _pictures(self) -> list[list[Image.Image]]:
+        """Those of each row: before, then after."""
+        from dbtui.core.dataset import open_picture
+
+        return [[open_picture(Path(file)) for when in (BEFORE, AFTER) for file in row[when]] for row in self.rows()]  # type: ignore[attr-defined]
+
+    def save_table(self) -> Path:
+        """All of them in one picture, with words."""
+        from dbtui.core.grid import save_png
+        from dbtui.core.table import make_table
+
+        headings = [when for when in (BEFORE, AFTER) for _ in SEEDS]
+        file = self.folder / "grid.png"
+        save_png(make_table(self._pictures(), headings, self.prompts), file, "\n".join(self.prompts))
+        return file
+
+    def show(self, images: str) -> None:
+        """Print the rows, each as wide as the terminal and no taller than its window."""
+        from dbtui.core.grid import make_grid
+        from dbtui.core.printout import printout, printout_size
+        from dbtui.core.tty import capabilities
+
+        terminal = capabilities(images)
+        columns, lines = shutil.get_terminal_size()
+        box = columns, max(6, lines - 4)
+        for prompt, pictures in zip(self.prompts, self._pictures(), strict=True):
+            strip = make_grid(pictures, len(pictures))
+            half = printout_size(strip.size, terminal, box)[0] // 2
+            sys.stdout.write(f"\n{prompt}\n{BEFORE:^{half}}{AFTER:^{half}}\n{printout(strip, terminal, box)}")

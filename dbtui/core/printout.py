@@ -11,20 +11,26 @@ LARGEST_SCALE = 2
 """Pixels of the screen for one of the picture, where it is shown in pixels; a larger one is only coarser."""
 
 
+def printout_size(size: tuple[int, int], terminal: Capabilities, box: tuple[int, int]) -> tuple[int, int]:
+    """Columns and rows that a picture of ``size`` pixels takes in ``box`` (columns, rows)."""
+    if terminal.pictures in blocks.WAYS:
+        return blocks.fit(size, box, terminal.cell)
+    natural = (-(-side * LARGEST_SCALE // cell) for side, cell in zip(size, terminal.cell, strict=True))
+    width, height = (min(room, wanted, kitty.LARGEST) for room, wanted in zip(box, natural, strict=True))
+    return blocks.fit(size, (width, height), terminal.cell)
+
+
 def printout(image: Image.Image, terminal: Capabilities, box: tuple[int, int]) -> str:
     """``image`` in lines, as large as fits into ``box`` (columns, rows); ``""`` where pictures are off."""
     if terminal.pictures == "off":
         return ""
     image = image.convert("RGB")
+    columns, rows = printout_size(image.size, terminal, box)
     if terminal.pictures in blocks.WAYS:
-        place = blocks.fit(image.size, box, terminal.cell)
-        return blocks.to_ansi(blocks.WAYS[terminal.pictures](image, *place), terminal.colours)
-    width, height = terminal.cell
-    natural = (-(-image.width * LARGEST_SCALE // width), -(-image.height * LARGEST_SCALE // height))
-    most = (min(box[0], natural[0], kitty.LARGEST), min(box[1], natural[1], kitty.LARGEST))
-    columns, rows = blocks.fit(image.size, most, terminal.cell)
+        return blocks.to_ansi(blocks.WAYS[terminal.pictures](image, columns, rows), terminal.colours)
     if terminal.pictures == "sixel":
         return sixel.draw(image, (columns, rows), terminal.cell) + "\n"
+    width, height = terminal.cell
     image.thumbnail((columns * width, rows * height), Image.Resampling.LANCZOS)
     number, tmux = kitty.new_number(), terminal.within == "tmux"
     red, green, blue = kitty.colour(number)

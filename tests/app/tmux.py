@@ -44,7 +44,9 @@ class Tmux:
     def open(self, name: str, columns: int, rows: int, prefix: Sequence[str] = ()) -> Window:
         """``dbtui`` in a session ``name``; ``prefix`` comes before the command."""
         command = [*prefix, sys.executable, "-m", "dbtui"]
-        environment = {"COLORTERM": "truecolor", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+        # The size of the shell that this was started from must not be believed.
+        shell = {"COLUMNS": "80", "LINES": "24"}
+        environment = {**shell, "COLORTERM": "truecolor", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         subprocess.run(
             [*self._server, "new-session", "-d", "-s", name, "-x", str(columns), "-y", str(rows), *command],
             check=True,

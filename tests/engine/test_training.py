@@ -13,17 +13,12 @@ from dbtui.core import paths
 from dbtui.core.architecture import Architecture
 from dbtui.core.base_model import find_model
 from dbtui.core.checkpoints import checkpoints, newest_sound
-from dbtui.core.config import Config, DataConfig
+from dbtui.core.config import Config
 from dbtui.core.errors import DbtuiError
 from dbtui.core.events import Checkpoint, Event, Log, Sample, Step
 from dbtui.core.library import find_sound_concept
 from dbtui.core.subjects import SUBJECTS
-from dbtui.core.weights import sha256
-from dbtui.engine import draws
-from dbtui.engine.latents import Source, encode_pictures
 from dbtui.engine.machine import make_plan
-from dbtui.engine.models import Models, load_models, load_weights
-from dbtui.engine.objective import add_noise, target
 
 
 def base_weights() -> dict[str, torch.Tensor]:
@@ -143,32 +138,3 @@ def test_precision_on_a_cpu(asked: str, done: str, notices: int) -> None:
 def test_auto_on_a_cpu_is_plain() -> None:
     plan = make_plan(Config(), Architecture.of(find_model("mini")), "cpu", 2**34)
     assert (plan.optimizer, plan.gradient_checkpointing, plan.notices) == ("adamw", False, [])
-
-
-@torch.no_grad()
-def fixed_loss(models: Models, subject: str, resolution: int) -> float:
-    """The loss on a subject's photos under the bear's prompt, with noise and timesteps that never change."""
-    files = sorted(SUBJECTS[subject].folder.iterdir())
-    sources = [Source(file, sha256(file)) for file in files]
-    latents = encode_pictures(models, sources, resolution, DataConfig(), lambda done, total: None).mean
-    latents = latents.repeat(4, 1, 1, 1) * models.vae.config.scaling_factor
-    noise = draws.normal(tuple(latents.shape), 1, "fixed noise")
-    timesteps = torch.tensor([200, 400, 600, 800]).repeat_interleave(len(files))
-    noisy = add_noise(latents, noise, timesteps, models.alphas)
-    hidden = models.embed([SUBJECTS["teddy-bear"].prompt]).expand(len(latents), -1, -1)
-    prediction = models.unet(noisy, timesteps, hidden).sample
-    return float((prediction - target("epsilon", latents, noise, timesteps, models.alphas)).square().mean())
-
-
-def test_teaching_lowers_the_loss_of_the_subject_and_of_no_other(
-    begin_run: Callable, train: Callable, mini: Models
-) -> None:
-    before = {subject: fixed_loss(mini, subject, 128) for subject in ("teddy-bear", "cupcake")}
-    run = begin_run(changes={"data.resolution": 128, "training.steps": 30})
-    concept = find_sound_concept(train(run).concept)
-    taught = load_models(mini.base)
-    load_weights(taught.unet, "unet", concept.weights("unet"))
-    after = {subject: fixed_loss(taught, subject, 128) for subject in before}
-    gain = {subject: before[subject] / after[subject] for subject in before}
-    assert gain["teddy-bear"] > 1.15
-    assert gain["cupcake"] < 1 + (gain["teddy-bear"] - 1) / 2

@@ -183,7 +183,9 @@ class LibraryScreen(BaseScreen):
         self.query_one(Filter).focus()
 
     def action_demo(self) -> None:
-        self.notify("Starting the demo: the embedded model learns a teddy bear from five photos.")
+        self.notify(
+            "The embedded model learns a teddy bear from five photos. Then m compares it with how it was before."
+        )
         self.start(lambda: tasks.begin_run(self, tasks.demo_config()), "task")
 
     def action_new(self) -> None:
