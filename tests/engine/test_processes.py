@@ -75,11 +75,14 @@ def alive(process: psutil.Process) -> bool:
 
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch, wait_for: Callable) -> Iterator[Callable[..., Team]]:
-    """``start(run, step)`` launches two processes and returns once they have taken that step of the run."""
+    """``start(run, step, saved)`` launches two processes and returns once they have taken that step of the run.
+
+    A checkpoint is written while the training goes on: that of step ``saved`` is on the disk then.
+    """
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     teams: list[Team] = []
 
-    def started(run: Run, step: int = 0) -> Team:
+    def started(run: Run, step: int = 0, saved: int = 0) -> Team:
         reader, events = JournalReader(run.journal), []
         reader.read()
         teams.append(team := Team(run))
@@ -88,7 +91,8 @@ def start(monkeypatch: pytest.MonkeyPatch, wait_for: Callable) -> Iterator[Calla
         def reached() -> bool:
             events.extend(reader.read())
             assert not any(isinstance(e, Ended) for e in events), (events[-1], run.log.read_text())
-            return step == 0 or any(isinstance(e, Step) and e.step >= step for e in events)
+            taken = step == 0 or any(isinstance(e, Step) and e.step >= step for e in events)
+            return taken and (saved == 0 or any(isinstance(e, Checkpoint) and e.step == saved for e in events))
 
         wait_for(reached, f"step {step}")
         return team
@@ -176,13 +180,13 @@ def test_a_process_that_dies_ends_the_run_and_nothing_that_was_learned_changes(
     undisturbed: tuple[list[Event], dict[str, Tensor]], begin_run: Callable, start: Callable, over: Callable
 ) -> None:
     run = begin_run(changes=SHARED)
-    team = start(run, step=4)
+    team = start(run, step=4, saved=3)
     team.supervisor.kill()
     over(team)
     assert run.state().name == "lost"
     assert [checkpoint.step for checkpoint in checkpoints(run.checkpoints)] == [3], "the trainers went on by themselves"
 
-    team = start(run, step=7)
+    team = start(run, step=7, saved=6)
     team.trainers[1].kill()
     over(team)
     state = run.state()
