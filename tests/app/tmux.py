@@ -85,7 +85,8 @@ class Window:
 
     def ends(self) -> None:
         """Wait until the program has ended, as one does where nothing went wrong."""
-        self._until(lambda: self._ask("#{pane_dead} #{pane_dead_status}"), "1 0")
+        # Some releases of tmux leave the status of a pane empty.
+        self._until(lambda: self._ask("#{pane_dead} #{?pane_dead_status,#{pane_dead_status},0}"), "1 0")
 
     @property
     def pid(self) -> int:
