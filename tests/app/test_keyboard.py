@@ -10,7 +10,7 @@ from textual import events
 from textual.widgets import Input
 
 from dbtui.app.draft import Draft
-from dbtui.app.messages import OpenParameters
+from dbtui.app.messages import FolderRead, OpenParameters
 from dbtui.app.screens.library import LibraryScreen
 from dbtui.app.screens.parameters import ParametersScreen
 from dbtui.app.widgets.path_input import PathInput
@@ -95,12 +95,10 @@ def test_letters_behind_the_key_of_a_field_go_into_the_field(drive: Callable[...
     drive(script)
 
 
-def test_keys_in_a_screen_that_was_opened_go_to_that_screen(drive: Callable[..., None], concept: Any) -> None:
+def test_keys_behind_one_that_opens_a_screen_go_to_that_screen(drive: Callable[..., None], concept: Any) -> None:
     async def script(ui: Any) -> None:
         await ui.sees("mug")
-        burst(ui, "n")
-        await ui.sees("Photos")
-        burst(ui, ("slash", "/"), CLEAR, "/nowhere")
+        burst(ui, "n", ("slash", "/"), CLEAR, "/nowhere")
         await ui.until(lambda: isinstance(ui.app.focused, PathInput) and ui.app.focused.value.endswith("/nowhere"))
         burst(ui, ESCAPE, ESCAPE, "r")
         await ui.sees("Rename mug")
@@ -133,3 +131,19 @@ def test_a_burst_in_a_real_terminal(terminal: Callable[..., Any], concept: Any) 
         screen.type("q")
         screen.wait_until_quiet()
         assert screen.process.wait(10) == 0
+
+
+def test_a_folder_that_was_read_meanwhile_leaves_the_path_alone(drive: Callable[..., None], concept: Any) -> None:
+    async def script(ui: Any) -> None:
+        await ui.sees("mug")
+        burst(ui, "n", ("slash", "/"), CLEAR, "/nowhere")
+        await ui.until(lambda: isinstance(ui.app.focused, PathInput) and ui.app.focused.value == "/nowhere")
+        line, folder = ui.app.focused, SUBJECTS["teddy-bear"].folder
+        ui.app.screen.post_message(FolderRead(folder, sorted(folder.glob("*.jpg"))))
+        await ui.until(lambda: ui.app.draft.folder == folder)
+        await ui.pilot.pause()
+        await ui.pilot.pause()
+        assert ui.app.focused is line and line.value == "/nowhere"
+
+    concept("mug")
+    drive(script)

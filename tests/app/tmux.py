@@ -13,10 +13,12 @@ PATIENCE = 60.0
 """Seconds in which what is waited for must come; most of it takes one, and the first step of a training ten."""
 
 CONFIG = """
+set -s exit-empty off
 set -g remain-on-exit on
 set -g status off
 """
-"""A program's end stays to be seen, and all lines of a window are the program's.
+"""The server outlives its last session, so that the next one does not find it just ending; a program's end stays to
+be seen, and all lines of a window are the program's.
 
 ``window-size manual`` is not here, since tmux 3.3a dies of it; ``resize-window`` sets it for its window.
 """

@@ -84,6 +84,7 @@ class PicturesScreen(BaseScreen):
 
     @on(PathInput.Given)
     def _given(self, message: PathInput.Given) -> None:
+        self._enters = True
         self._show(message.folder)
 
     @on(PathInput.Left)
@@ -107,6 +108,7 @@ class PicturesScreen(BaseScreen):
     @on(FolderRead)
     def _folder_read(self, message: FolderRead) -> None:
         if message.problem is not None:
+            self._enters = False
             self._say_problem(message.problem)
             return
         if message.folder != self.draft.folder:
@@ -114,10 +116,12 @@ class PicturesScreen(BaseScreen):
         if not self.draft.urls and message.folder != self._highlighted:
             self._highlighted = message.folder
             self.query_one(FolderTree).go(message.folder)
-        self._say_path()
+        # A path that is being typed is neither written over nor left because a folder was read meanwhile.
+        if self._enters or not self.query_one(PathInput).has_focus:
+            self._say_path()
         self.report = None
         self._fill(list(message.pictures))
-        if self._enters or self.query_one(PathInput).has_focus:
+        if self._enters:
             self.call_after_refresh(self._enter)
         count = len(message.pictures)
         if count > MANY:
