@@ -86,10 +86,10 @@ def test_letters_behind_the_key_of_a_field_go_into_the_field(drive: Callable[...
     async def script(ui: Any) -> None:
         await ui.sees("mug", "pot")
         burst(ui, ("slash", "/"), "btq mug", ESCAPE, ("slash", "/"), "pot", ENTER)
+        filter = ui.app.screen.query_one("#filter", Input)
+        await ui.until(lambda: filter.value == "pot" and ui.app.focused.id == "entries")
         await ui.sees("1 of 2")
         assert isinstance(ui.app.screen, LibraryScreen), "no letter acted as a key of the library"
-        assert ui.app.screen.query_one("#filter", Input).value == "pot"
-        assert ui.app.focused.id == "entries"
 
     concept("mug"), concept("pot")
     drive(script)
