@@ -20,11 +20,14 @@ from dbtui.app.draft import Draft
 from dbtui.app.keyboard import OrderlyApp
 from dbtui.app.keys import KEYS, bindings, table_of
 from dbtui.app.messages import OpenCompare, OpenNew, OpenParameters, OpenPrompt, OpenRun
+from dbtui.app.pictures import Canvas
 from dbtui.app.screens.base import SMALLEST, BaseScreen
-from dbtui.app.settings import Settings, write_settings
+from dbtui.app.settings import Settings, read_settings, write_settings
 from dbtui.app.studio import Studio
 from dbtui.app.theme import THEMES, plot_colours
-from dbtui.core.tty import Capabilities
+from dbtui.core.errors import printable
+from dbtui.core.fields import AUTO
+from dbtui.core.tty import IMAGE_WORDS, Capabilities
 
 LOOK = 2.0
 """Seconds between two looks whether the terminal is still there."""
@@ -104,7 +107,7 @@ class DbtuiApp(OrderlyApp):
             self.post_message(self._first)
         if self._problem:
             self.notify(f"{self._problem}. Defaults are used.", title="Settings", severity="warning", markup=False)
-        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        self.theme_changed_signal.subscribe(self, lambda theme: self.keep(theme=theme.name))
 
         if not self.is_headless:
             self.set_interval(LOOK, self._leave_with_the_terminal)
@@ -122,13 +125,43 @@ class DbtuiApp(OrderlyApp):
         self.draft.close()
         self.studio.close()
 
-    def _keep_theme(self, name: str) -> None:
-        if name != self.settings.theme:
-            self.settings = replace(self.settings, theme=name)
-            try:
-                write_settings(self.settings)
-            except OSError as error:
-                self.notify(f"The theme could not be kept: {error}", severity="warning", markup=False)
+    # Settings
+
+    def keep(self, **changes: str) -> None:
+        """Have these settings from now on, and write them down; not what was asked for on the command line."""
+        if replace(self.settings, **changes) == self.settings:
+            return
+        self.settings = replace(self.settings, **changes)
+        try:
+            write_settings(replace(read_settings()[0], **changes))
+        except OSError as error:
+            words = f"It holds until dbtui is left, but could not be kept: {printable(error)}."
+            self.notify(words, title="Settings", severity="warning", markup=False)
+
+    def show_images(self, images: str) -> None:
+        """Show pictures as ``images``, one of ``IMAGES``, says, from now on.
+
+        Kitty's pictures are named by colours, so that they have to wait for a start with all colours.
+        """
+        self.keep(images=images)
+        if images == "kitty" and self.terminal.colours != "truecolor":
+            return
+        self.terminal = self.terminal.showing(images)
+        for screen in self.screen_stack:
+            for canvas in screen.query(Canvas):
+                canvas.draw_again()
+
+    def action_switch_images(self) -> None:
+        """The next way that every terminal has; after the last comes what was found at the start."""
+        ways = [AUTO, *(way for way in ("blocks", "half", "off") if way != self.terminal.found)]
+        place = ways.index(self.settings.images) if self.settings.images in ways else -1
+        self.show_images(ways[(place + 1) % len(ways)])
+        self.notify(IMAGE_WORDS[self.terminal.pictures], title="Pictures", timeout=2, markup=False)
+
+    def action_settings(self) -> None:
+        from dbtui.app.screens.settings import SettingsDialog
+
+        self.push_screen(SettingsDialog())
 
     # Screens
 
@@ -205,6 +238,7 @@ class DbtuiApp(OrderlyApp):
         yield SystemCommand("Theme", "Choose the colours; they are kept.", self.action_change_theme)
         if not isinstance(screen, BaseScreen):
             return
+        yield SystemCommand("Settings  (F9)", "Choose the colours, and how pictures are shown.", self.action_settings)
         for key in KEYS[screen.KEYS]:
             name = key.action.split("(")[0].removeprefix("app.")
             if screen.check_action(name, ()):

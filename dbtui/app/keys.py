@@ -30,7 +30,9 @@ TYPED_HELP = Key("f1", "app.show_help", "All keys", "Show the keys of this scree
 
 KEYS: dict[str, tuple[Key, ...]] = {
     "app": (
-        Key("ctrl+p", "command_palette", "Commands", "Find an action by its name; choose a theme.", "^p", 3),
+        Key("ctrl+p", "command_palette", "Commands", "Find an action by its name.", "^p", 3),
+        Key("f8", "switch_images", "Pictures", "Show pictures another way: pixels, blocks, halves, none.", "F8", 3),
+        Key("f9", "settings", "Settings", "Choose the colours, and how pictures are shown.", "F9", 3),
         Key("ctrl+c", "leave", "Leave", "Leave the app when pressed twice. Trainings go on.", "^c", 3),
         Key("ctrl+q", "quit", "Leave", "Leave the app at once. Trainings go on.", "^q", 3),
     ),
@@ -183,6 +185,13 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("f5,ctrl+s", "export", "Export", "Write the concept out, and compare what was written.", "F5", 0),
         Key("c", "copy", "Copy", "Copy the path of the export, if the terminal allows it.", "c", 0),
         Key("escape", "cancel", "Cancel", "Close; an export that is going on is asked about.", "esc", 0),
+    ),
+    "settings": (
+        Key("left,right", "other", "Choose", "Choose another value.", "\u2190\u2192", 0),
+        Key("up,shift+tab", "app.focus_previous", "Up", "Go to the setting before.", "\u2191", 1),
+        Key("down,tab", "app.focus_next", "Down", "Go to the next setting.", "\u2193", 1),
+        Key("f6", "reset", "Defaults", "Give both settings the values they had at first.", "F6", 0),
+        Key("escape,q,enter", "close", "Close", "Close the settings, which are kept.", "esc", 0),
     ),
     "photo": (
         Key("escape,q,space,enter", "close", "Close", "Back to the photos.", "esc", 0),

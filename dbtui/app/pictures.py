@@ -91,6 +91,12 @@ class Canvas(Widget):
         elif self._underway is None:
             self._begin(order)
 
+    def draw_again(self) -> None:
+        """Have the same drawn as the terminal shows pictures now."""
+        if self._wanted is not None:
+            order, self._wanted = replace(self._wanted), None
+            self.order(order)
+
     def on_unmount(self) -> None:
         self._show(Drawing())
 

@@ -21,6 +21,15 @@ PICTURES = ("kitty", "sixel", "blocks", "half", "off")
 IMAGES = (AUTO, *PICTURES)
 """What can be asked for; ``auto`` is what the terminal can."""
 
+IMAGE_WORDS = {
+    "kitty": "Pixels by kitty's graphics, for kitty and Ghostty.",
+    "sixel": "Pixels by Sixel: xterm, foot, WezTerm, mintty and others.",
+    "blocks": "Four coloured parts to a character, for every terminal.",
+    "half": "Two coloured halves to a character, for fonts without quarters.",
+    "off": "No pictures, only their sizes: least is sent.",
+}
+"""Each of ``PICTURES`` in a sentence."""
+
 COLOUR_SYSTEMS = {"truecolor": "truecolor", "256": "256", "16": "standard"}
 """Colours of a terminal, and the names that Rich and Textual have for them."""
 
@@ -64,6 +73,15 @@ class Capabilities:
     ssh: bool = False
     hint: str = ""
     """What a person could change to see more; mostly nothing."""
+    found: str = ""
+    """The way to show pictures that the terminal was found to have; empty where it was not asked."""
+
+    def showing(self, images: str) -> Capabilities:
+        """The same terminal with pictures shown as ``images``, one of ``IMAGES``, asks for."""
+        if images == AUTO:
+            return replace(self, pictures=self.found or self.pictures)
+        colours = "truecolor" if images == "kitty" else self.colours
+        return replace(self, pictures=images, colours=colours, hint="")
 
 
 def parse_images(text: str) -> str:
@@ -82,9 +100,7 @@ def capabilities(images: str = AUTO) -> Capabilities:
     to be called before anything else reads from it, such as Textual.
     """
     found = _find(ask=images in (AUTO, "kitty", "sixel") or not told_colours(os.environ))
-    if images == AUTO:
-        return found
-    return replace(found, pictures=images, colours="truecolor" if images == "kitty" else found.colours, hint="")
+    return found.showing(images)
 
 
 def has_terminal() -> bool:
@@ -110,7 +126,7 @@ def _find(ask: bool) -> Capabilities:
     else:
         found = understand(_ask(), environment)
     ssh = any(environment.get(name) for name in ("SSH_CONNECTION", "SSH_TTY"))
-    return replace(found, cell=_cell_of_window() or found.cell, ssh=ssh)
+    return replace(found, cell=_cell_of_window() or found.cell, ssh=ssh, found=found.pictures)
 
 
 def told_colours(environment: Mapping[str, str]) -> str:
