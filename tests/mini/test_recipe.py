@@ -23,6 +23,7 @@ from dbtui.mini.recipe.model import load_model
 from dbtui.mini.recipe.plan import TINY
 from dbtui.mini.recipe.rendering import Renderer
 from dbtui.mini.recipe.scenes import COLOURS, SCENES
+from dbtui.mini.recipe.sitting import Sitting
 from dbtui.mini.recipe.tokenizer import LENGTH, learn_merges, make_tokenizer
 from dbtui.mini.recipe.words import FREE_WORDS, RARE_WORDS
 
@@ -160,6 +161,26 @@ def test_the_denoiser_learns_and_a_free_word_becomes_a_name() -> None:
     named = rows[ids(FREE_WORDS)]
     assert torch.allclose(named.norm(dim=1), rare.norm(dim=1).mean().expand(len(named)), rtol=1e-4)
     assert torch.cosine_similarity(named[0], rare.mean(0), dim=0) > 0.999 and not torch.allclose(named, free)
+
+
+def test_two_sittings_teach_what_one_teaches(tmp_path: Path) -> None:
+    tokenizer = make_tokenizer(["a photo of a cat"] * 9, [*RARE_WORDS, *FREE_WORDS], 681)
+    latents, empty = torch.randn(8, 8, 8, 8), torch.zeros(LENGTH, dtype=torch.long)
+    tokens = torch.zeros(8, LENGTH, dtype=torch.long)
+
+    def train(*ends: float) -> list[torch.Tensor]:
+        done = False
+        for end in ends:
+            torch.manual_seed(3)  # another process begins alike
+            denoiser = build_denoiser(PLAN, tokenizer)
+            sitting = Sitting(tmp_path / "unfinished.pt", end)
+            done = train_denoiser(denoiser, latents, tokens, empty, PLAN, lambda text: None, lambda: None, sitting)
+            assert done == (end == 1) and sitting.begun != done
+        assert done
+        return [value.clone() for value in denoiser.state_dict().values()]
+
+    for whole, parts in zip(train(1.0), train(0.35, 0.6, 1.0), strict=True):
+        assert torch.equal(whole, parts)
 
 
 def test_the_whole_recipe_makes_a_folder_that_loads_and_goes_on(archive: Path, emoji: Emoji, tmp_path: Path) -> None:

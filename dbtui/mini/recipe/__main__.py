@@ -22,6 +22,7 @@ from dbtui.mini.recipe.layout import pack
 from dbtui.mini.recipe.model import load_model, make_pipeline, save_model
 from dbtui.mini.recipe.plan import TINY, Plan
 from dbtui.mini.recipe.rendering import Renderer
+from dbtui.mini.recipe.sitting import Sitting
 from dbtui.mini.recipe.tokenizer import LENGTH, make_tokenizer
 from dbtui.mini.recipe.words import FREE_WORDS, RARE_WORDS
 
@@ -37,13 +38,19 @@ def say(text: str) -> None:
     print(f"[{time.monotonic() - STARTED:6.1f} s] {text}", flush=True)
 
 
-def make_model(emoji: Emoji, plan: Plan, out: Path, device: str, start: Path | None, vae_from: Path | None) -> None:
+def make_model(
+    emoji: Emoji, plan: Plan, out: Path, device: str, start: Path | None, vae_from: Path | None, end: float = 1.0
+) -> None:
     """The whole recipe: the model goes to ``out/model``, what to look at beside it.
 
-    ``start`` is a model to train on; ``vae_from`` an autoencoder to use as it is.
+    ``start`` is a model to train on; ``vae_from`` an autoencoder to use as it is. At the share ``end`` of the UNet's
+    training it stops, and goes on from there when it is called again.
     """
     torch.manual_seed(plan.seed)
     out.mkdir(parents=True, exist_ok=True)
+    sitting = Sitting(out / "unfinished.pt", end)
+    if sitting.begun and not start:
+        vae_from = out / "autoencoder"
     compositions = _compose(emoji, plan, 1, plan.compositions)
     held_back = _compose(emoji, plan, 2, HELD_BACK)
     captions = [c.caption for c in compositions]
@@ -87,9 +94,9 @@ def make_model(emoji: Emoji, plan: Plan, out: Path, device: str, start: Path | N
         save_model(make_pipeline(vae, denoiser, tokenizer), out / "model")
 
     denoiser.train()
-    train_denoiser(denoiser, latents, tokens[:-1], tokens[-1], plan, say, keep)
+    done = train_denoiser(denoiser, latents, tokens[:-1], tokens[-1], plan, say, keep, sitting)
     keep()
-    say(f"the model is in {out / 'model'}")
+    say(f"the model is in {out / 'model'}{'' if done else ', half-trained: the same command goes on'}")
     grid.draw_samples(make_pipeline(vae, denoiser, tokenizer), out / "samples.jpg")
     say("done")
 
@@ -110,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, help="what everything random comes from")
     parser.add_argument("--autoencoder", type=Path, metavar="FOLDER", help="use this trained autoencoder")
     parser.add_argument("--start", type=Path, metavar="MODEL", help="train this model's UNet and text encoder on")
+    parser.add_argument("--until", type=float, default=1.0, metavar="SHARE", help="stop there; the next call goes on")
     parser.add_argument("--tiny", action="store_true", help="models of a toy's size, to try the recipe in seconds")
     given = parser.parse_args(arguments)
     changes = {
@@ -122,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = True
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    make_model(read_emoji(given.emoji), plan, given.out, device, given.start, given.autoencoder)
+    make_model(read_emoji(given.emoji), plan, given.out, device, given.start, given.autoencoder, given.until)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from dbtui.mini.recipe.plan import Plan
 from dbtui.mini.recipe.schedule import Average, rate_at, until
+from dbtui.mini.recipe.sitting import Sitting
 from dbtui.mini.recipe.tokenizer import LENGTH
 
 NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 """Stable Diffusion's noise schedule."""
+
+WHOLE = Sitting()
 
 WITHOUT_CAPTION = 0.1
 SNR_LIMIT = 5.0
@@ -85,8 +88,9 @@ def train_denoiser(
     plan: Plan,
     say: Callable[[str], None],
     keep: Callable[[], None],
-) -> None:
-    """Train for the plan's minutes; leaves the average of the weights.
+    sitting: Sitting = WHOLE,
+) -> bool:
+    """Train for the plan's minutes, or to the end of the sitting; leaves the average of the weights. Whether it is done.
 
     ``latents`` [N, 8, h, w] are means and deviations, scaled; ``tokens`` [N, LENGTH]; ``empty`` [LENGTH] the tokens of
     no caption. ``keep`` is called with the average in place, five times on the way.
@@ -96,8 +100,12 @@ def train_denoiser(
     optimizer = torch.optim.AdamW(parameters, lr=1.0, betas=(0.9, 0.99), weight_decay=1e-3, fused=latents.is_cuda)
     average = Average(parameters)
     loss_of = torch.compile(denoiser.loss) if latents.is_cuda else denoiser.loss
-    step, kept = 0, 0
-    for progress in until(plan.minutes, plan.steps):
+    step, begun = sitting.take_up(parameters, optimizer, average)
+    kept, progress = int(begun * 6), begun
+    for progress in until(plan.minutes, plan.steps, begun):
+        if progress >= sitting.end:
+            sitting.keep(step, progress, parameters, optimizer, average)
+            break
         for group in optimizer.param_groups:
             group["lr"] = rate_at(plan.rate, progress, step, plan.warmup)
         which = torch.randint(len(latents), (plan.batch,), device=device)
@@ -119,8 +127,12 @@ def train_denoiser(
             average.swap()
             keep()
             average.swap()
+    else:
+        progress = 1.0
+        sitting.done()
     average.swap()
-    say(f"denoiser: {step} steps of {plan.batch}")
+    say(f"denoiser: {step} steps of {plan.batch}, {progress:.0%}")
+    return progress == 1.0
 
 
 @torch.no_grad()

@@ -10,18 +10,18 @@ import torch
 from torch import Tensor, nn
 
 
-def until(minutes: float, steps: int = 0) -> Iterator[float]:
-    """How much of ``minutes``, or of ``steps`` if those are given, has passed, from 0 to below 1.
+def until(minutes: float, steps: int = 0, begun: float = 0.0) -> Iterator[float]:
+    """How much of ``minutes``, or of ``steps`` if those are given, has passed, from ``begun`` to below 1.
 
     The clock starts after the first step, which compiles.
     """
     if steps:
-        yield from (step / steps for step in range(steps))
+        yield from (step / steps for step in range(round(begun * steps), steps))
         return
-    yield 0.0
+    yield begun
     start = time.monotonic()
-    while (passed := (time.monotonic() - start) / 60) < minutes:
-        yield passed / minutes
+    while (passed := begun + (time.monotonic() - start) / 60 / minutes) < 1:
+        yield passed
 
 
 def rate_at(rate: float, progress: float, step: int, warmup: int) -> float:
