@@ -6,9 +6,11 @@ terminal would otherwise kill the trainer.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,18 +32,18 @@ def main(arguments: list[str]) -> int:
         run, rank = Run(Path(arguments[1])), Rank.of_environment()
         return train_process(run, may_download) if rank is None else train_rank(run, rank, may_download)
     if arguments == ["sample"]:
-        hide_bitsandbytes()
-        from dbtui.engine.serve import serve
+        with bitsandbytes_hidden():
+            from dbtui.engine.serve import serve
 
         return serve()
     if arguments == ["export"]:
-        hide_bitsandbytes()
-        from dbtui.engine.export_process import export_process
+        with bitsandbytes_hidden():
+            from dbtui.engine.export_process import export_process
 
         return export_process()
     if arguments == ["bench"]:
-        hide_bitsandbytes()
-        from dbtui.engine.bench_process import bench_process
+        with bitsandbytes_hidden():
+            from dbtui.engine.bench_process import bench_process
 
         return bench_process()
     if arguments == ["doctor"]:
@@ -105,9 +107,8 @@ def _train(run: Run, narrator: Narrator, stop: StopFlag, may_download: bool, ran
         else:
             await_base(run)
         narrator.phase("loading the libraries")
-        if run.config.training.optimizer == "adamw":
-            hide_bitsandbytes()
-        from dbtui.engine.loop import train
+        with bitsandbytes_hidden():
+            from dbtui.engine.loop import train
 
         return train(run, narrator, stop, resume)
     except Stopped as wish:
@@ -123,9 +124,15 @@ def _train(run: Run, narrator: Narrator, stop: StopFlag, may_download: bool, ran
         return Ended(reason="failed", step=narrator.step, message=where + message, hint=hint)
 
 
-def hide_bitsandbytes() -> None:
-    """Spare the libraries an import that takes seconds, where no 8-bit optimizer is wanted."""
+@contextlib.contextmanager
+def bitsandbytes_hidden() -> Iterator[None]:
+    """Spare the libraries an import that takes seconds; whoever wants an 8-bit optimizer imports it then."""
     sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        if sys.modules["bitsandbytes"] is None:
+            del sys.modules["bitsandbytes"]
 
 
 if __name__ == "__main__":
