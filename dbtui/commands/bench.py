@@ -57,8 +57,8 @@ def bench(
     rows: list[dict[str, Any]] = []
     interrupted = False
     log = paths.make_private(paths.data_dir()) / "bench.log"
-    with open(log, "ab") as errors, narration().status("loading the libraries") as status:
-        messages = measure(order, errors.fileno())
+    with narration().status("loading the libraries") as status:
+        messages = measure(order, log)
         try:
             for message in messages:
                 kind = message.pop("kind")

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dbtui.core.errors import DbtuiError
 from dbtui.core.events import Phase, from_values
 from dbtui.core.export import Order
-from dbtui.jobs.launch import engine_command, engine_environment
+from dbtui.jobs.wire import EngineProcess, failure
 
 PATIENCE = 20.0
 """Seconds in which a process that was told to end tidies up; a library that it is in may take a few."""
@@ -45,27 +43,13 @@ class Exporter:
         self.exported: Exported | None = None
         """Set once the export is in its place; None after ``follow`` if it was cancelled."""
         self._log = log
-        self._process: subprocess.Popen[str] | None = None
+        self._process: EngineProcess | None = None
         self._partial: Path | None = None
         self._cancelled = False
 
     def __enter__(self) -> Exporter:
-        errors: IO[bytes] | int = open(self._log, "ab") if self._log else subprocess.DEVNULL
-        self._process = subprocess.Popen(
-            engine_command("export"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-            env=engine_environment(),
-        )
-        if not isinstance(errors, int):
-            errors.close()
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(asdict(self.order)) + "\n")
-            self._process.stdin.flush()
+        self._process = EngineProcess("export", self._log)
+        self._process.send(asdict(self.order))
         if self._cancelled:
             self._process.terminate()
         return self
@@ -73,7 +57,7 @@ class Exporter:
     def __exit__(self, *_: object) -> None:
         process, self._process = self._process, None
         if process is not None:
-            _end(process)
+            process.end(PATIENCE)
         self._tidy_up()
 
     def follow(self) -> Iterator[Phase]:
@@ -81,9 +65,8 @@ class Exporter:
 
         Raises DbtuiError if the export failed, or if the process was killed.
         """
-        assert self._process is not None and self._process.stdout is not None
-        for line in self._process.stdout:
-            message = json.loads(line)
+        assert self._process is not None
+        for message in self._process.messages():
             # What was interrupted in the middle of an import may end in any error.
             if message["kind"] == "cancelled" or (message["kind"] == "failed" and self._cancelled):
                 return
@@ -91,7 +74,7 @@ class Exporter:
                 self._take(message)
                 return
             if message["kind"] == "failed":
-                raise DbtuiError(message["title"], message["message"], message["hint"])
+                raise failure(message)
             if message["kind"] == "partial":
                 self._partial = Path(message["path"])
             elif isinstance(event := from_values(message), Phase):
@@ -122,17 +105,3 @@ class Exporter:
         if partial is not None:
             with contextlib.suppress(OSError):
                 shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End a process by the end of its input, and for certain after ``PATIENCE``."""
-    with contextlib.suppress(OSError):
-        assert process.stdin is not None
-        process.stdin.close()
-    try:
-        process.wait(timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    assert process.stdout is not None
-    process.stdout.close()

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.sources import Source
-from dbtui.jobs.launch import engine_command, engine_environment
+from dbtui.jobs.wire import EngineProcess, failure
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,14 +45,13 @@ class Sampler:
 
     def __init__(self, log: Path | None = None) -> None:
         self._log = log
-        self._process: subprocess.Popen[str] | None = None
+        self._process: EngineProcess | None = None
         self._number = 0
-        self._sending = threading.Lock()
 
     @property
     def pid(self) -> int | None:
         """The process number while there is one."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        return self._process.pid if self._process is not None and self._process.runs else None
 
     def __enter__(self) -> Sampler:
         return self
@@ -69,18 +64,16 @@ class Sampler:
 
         Raises DbtuiError for what it reports as failed, or if it dies.
         """
-        process = self._start()
+        if self._process is None or not self._process.runs:
+            self._process = EngineProcess("sample", self._log)
+        process = self._process
         self._number += 1
-        self._send({"id": self._number, **asdict(request)})
-        assert process.stdout is not None
-        for line in process.stdout:
-            if not line.endswith("\n"):  # it died while it spoke
-                break
-            message = json.loads(line)
+        process.send({"id": self._number, **asdict(request)})
+        for message in process.messages():
             if message.get("id") != self._number:
                 continue
             if message["kind"] == "failed":
-                raise DbtuiError(message["title"], message["message"], message["hint"])
+                raise failure(message)
             yield message
             if message["kind"] in ("done", "cancelled"):
                 return
@@ -94,41 +87,12 @@ class Sampler:
 
     def cancel(self) -> None:
         """End the request in hand at its next denoising step; safe from another thread or a signal handler."""
-        self._send({"cancel": self._number})
+        process = self._process
+        if process is not None:
+            process.send({"cancel": self._number})
 
     def close(self, patience: float = 10) -> None:
         """End the process, for certain after ``patience`` seconds; what it is drawing is given up."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(OSError):
-            assert process.stdin is not None
-            process.stdin.close()
-        try:
-            process.wait(timeout=patience)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def _start(self) -> subprocess.Popen[str]:
-        if self._process is None or self._process.poll() is not None:
-            errors: IO[bytes] | int = open(self._log, "ab") if self._log else subprocess.DEVNULL
-            self._process = subprocess.Popen(
-                engine_command("sample"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-                env=engine_environment(),
-            )
-            if not isinstance(errors, int):
-                errors.close()
-        return self._process
-
-    def _send(self, message: dict[str, Any]) -> None:
-        process = self._process
-        with self._sending, contextlib.suppress(OSError, ValueError):  # ValueError: it has been closed
-            if process is not None and process.stdin is not None:
-                process.stdin.write(json.dumps(message) + "\n")
-                process.stdin.flush()
+        if process is not None:
+            process.end(patience)
