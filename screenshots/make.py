@@ -31,6 +31,7 @@ from dbtui.core.library import find_concept
 from dbtui.core.presets import assemble
 from dbtui.core.run import Run, runs
 from dbtui.core.subjects import SUBJECTS
+from dbtui.core.tty import Capabilities
 from dbtui.jobs.begin import begin, check
 from dbtui.jobs.follow import wait_until_over
 from dbtui.jobs.launch import launch
@@ -158,9 +159,27 @@ async def compare(stage: Stage) -> None:
     await stage.take("compare")
 
 
+async def settings(stage: Stage) -> None:
+    await stage.sees("teddy-bear")
+    await stage.press("f9")
+    await stage.sees("This terminal")
+    await stage.take("settings")
+
+
+def help(run: Run) -> Scene:
+    async def scene(stage: Stage) -> None:
+        stage.app.post_message(OpenRun(run))
+        await stage.sees("learning rate", "step ")
+        await stage.press("f1")
+        await stage.sees("Zoom into the chart")
+        await stage.take("help")
+
+    return scene
+
+
 def play(scene: Scene, folder: Path) -> None:
     async def session() -> None:
-        app = DbtuiApp()
+        app = DbtuiApp(terminal=Capabilities(pictures="half", found="half"))
         async with app.run_test(size=SIZE, notifications=True) as pilot:
             await scene(Stage(app, pilot, folder))
 
@@ -229,7 +248,7 @@ def main() -> None:
             wait_for_sample(run, 110)
             play(dashboard(run, "dashboard"), folder)
             wait_until_over(run, 10 * PATIENCE)
-            for scene in (dashboard(run, "taught"), export, prompt, compare):
+            for scene in (dashboard(run, "taught"), help(run), settings, export, prompt, compare):
                 play(scene, folder)
         finally:
             for left in runs():

@@ -50,12 +50,12 @@ class DbtuiApp(OrderlyApp):
         "styles/drawing.tcss",
     ]  # type: ignore[assignment]
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [  # type: ignore[misc]
         (0, "-too-narrow"),
         (SMALLEST[0], "-narrow"),
         (110, "-wide"),
     ]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [  # type: ignore[misc]
         (0, "-too-short"),
         (SMALLEST[1], "-short"),
         (32, "-tall"),
