@@ -11,6 +11,7 @@ from typing import Any
 
 from dbtui.core import hub
 from dbtui.core.base_model import COMPONENTS, MINI, Coming, check_index, read_json, weights_names
+from dbtui.core.base_model import TOKENIZERS as WHOLE_TOKENIZERS
 from dbtui.core.config import DEFAULT_MODEL
 from dbtui.core.errors import DbtuiError, UsageError, printable
 from dbtui.core.hub import Facts, Listing
@@ -21,8 +22,7 @@ from dbtui.core.weights import free_space
 
 INDEX = "model_index.json"
 CONFIGS = (*(f"{part}/config.json" for part in COMPONENTS), "scheduler/scheduler_config.json")
-TOKENIZERS = (("tokenizer/tokenizer.json",), ("tokenizer/vocab.json", "tokenizer/merges.txt"))
-"""Either of these is a whole tokenizer."""
+TOKENIZERS = [[f"tokenizer/{name}" for name in names] for names in WHOLE_TOKENIZERS]
 TOKENIZER_FILES = {file for files in TOKENIZERS for file in files} | {
     f"tokenizer/{name}.json" for name in ("tokenizer_config", "special_tokens_map", "added_tokens")
 }

@@ -11,16 +11,17 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from dbtui.core.architecture import Architecture
 from dbtui.core.base_model import COMPONENTS, BaseModel
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.original import Place, file_name, places, standard_name
 from dbtui.core.weights import read_header
+from dbtui.engine.failures import out_of_memory
 from dbtui.engine.original import shape_at, take
 from dbtui.engine.tensor_files import open_tensors
 
@@ -91,6 +92,7 @@ def load_models(base: BaseModel, dtype: torch.dtype = torch.float32) -> Models:
     Names and shapes are compared before memory is taken for a weight.
     """
     quiet_libraries()
+    _check_counts(base)
     try:
         parts = {part: empty_module(part, base.configs[part]) for part in COMPONENTS}
         for part, module in parts.items():
@@ -104,10 +106,27 @@ def load_models(base: BaseModel, dtype: torch.dtype = torch.float32) -> Models:
             tokenizer=CLIPTokenizer.from_pretrained(base.tokenizer, local_files_only=True, **options),
             alphas=DDPMScheduler.from_config(base.configs["scheduler"]).alphas_cumprod,
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except DbtuiError:
+        raise
+    except Exception as error:  # whatever the libraries say of configs and words that they cannot read
+        if out_of_memory(error):
+            raise
         raise DbtuiError(
-            "The model cannot be loaded", f"{printable(base.path)}: {printable(error)}", "Download or copy it again."
+            "The model cannot be loaded",
+            f"{printable(base.path)}: {printable(error) or type(error).__name__}",
+            "Download or copy it again.",
         ) from error
+
+
+def _check_counts(base: BaseModel) -> None:
+    """Raise DbtuiError where a config describes more weights than its file has: building it could take any memory."""
+    built = Architecture.of(base)
+    described = {"unet": built.unet(base.resolution), "text_encoder": built.text_encoder()}
+    for part, layers in described.items():
+        count = sum(layer.parameters for layer in layers)
+        if count > 2 * base.parameters[part]:  # what a few are short of is said by name below
+            there = f"{base.parameters[part]:,}"
+            raise _unfit(base, part, f"its config describes {count:,} weights and the file has {there}")
 
 
 def empty_module(part: str, config: Mapping[str, Any]) -> nn.Module:
