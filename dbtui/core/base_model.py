@@ -272,7 +272,18 @@ def _weights_file(folder: Path, stem: str) -> Path:
     for name in weights_names(stem):
         if (folder / name).is_file():
             return folder / name
-    others = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".ckpt", ".json", ".safetensors"))
+    for name in weights_names(stem):
+        if (folder / name).is_symlink() and not (folder / name).exists():
+            raise DbtuiError(
+                "The model's weights are missing",
+                f"{printable(folder / name)} is a link that leads nowhere.",
+                "Download or copy the model again.",
+            )
+    others = sorted(
+        p.name
+        for p in folder.glob("*")
+        if p.is_file() and p.suffix in (".bin", ".pt", ".ckpt", ".json", ".safetensors")
+    )
     found = f"It has {printable(', '.join(others))}." if others else "There is nothing of the kind."
     raise DbtuiError(
         "The model's weights are missing",

@@ -20,6 +20,7 @@ from dbtui.core.architecture import Architecture
 from dbtui.core.base_model import COMPONENTS, BaseModel
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.original import Place, file_name, places, standard_name
+from dbtui.core.single_file import LENGTH, VOCABULARY
 from dbtui.core.weights import read_header
 from dbtui.engine.failures import out_of_memory
 from dbtui.engine.original import shape_at, take
@@ -97,13 +98,12 @@ def load_models(base: BaseModel, dtype: torch.dtype = torch.float32) -> Models:
         parts = {part: empty_module(part, base.configs[part]) for part in COMPONENTS}
         for part, module in parts.items():
             _fill(base, part, module, dtype)
-        options = {} if base.pad_token is None else {"pad_token": base.pad_token}
         return Models(
             base=base,
             unet=parts["unet"],
             vae=parts["vae"].requires_grad_(False),
             text_encoder=parts["text_encoder"],
-            tokenizer=CLIPTokenizer.from_pretrained(base.tokenizer, local_files_only=True, **options),
+            tokenizer=_tokenizer(base),
             alphas=DDPMScheduler.from_config(base.configs["scheduler"]).alphas_cumprod,
         )
     except DbtuiError:
@@ -116,6 +116,21 @@ def load_models(base: BaseModel, dtype: torch.dtype = torch.float32) -> Models:
             f"{printable(base.path)}: {printable(error) or type(error).__name__}",
             "Download or copy it again.",
         ) from error
+
+
+def _tokenizer(base: BaseModel) -> CLIPTokenizer:
+    """That of ``base``, whose words all have a place in its text encoder. Raises ValueError for one of another model."""
+    options = {} if base.pad_token is None else {"pad_token": base.pad_token}
+    tokenizer = CLIPTokenizer.from_pretrained(base.tokenizer, local_files_only=True, **options)
+    text = {"vocab_size": VOCABULARY, "max_position_embeddings": LENGTH, **base.configs["text_encoder"]}
+    # A tokenizer that does not say how much is read of a prompt has a number without end in its place.
+    length = tokenizer.model_max_length
+    if not isinstance(length, int) or length > text["max_position_embeddings"]:
+        tokenizer.model_max_length = text["max_position_embeddings"]
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    if highest >= text["vocab_size"]:
+        raise ValueError(f"its tokenizer has a word {highest:,}, and its text encoder knows {text['vocab_size']:,}")
+    return tokenizer
 
 
 def _check_counts(base: BaseModel) -> None:

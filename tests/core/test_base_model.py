@@ -168,6 +168,13 @@ def test_weights_in_a_format_that_can_run_code_are_refused(hollow_model: Path) -
     assert "can run code" in caught.value.hint
 
 
+def test_a_link_to_weights_that_are_gone_is_called_that(hollow_model: Path) -> None:
+    (hollow_model / UNET).unlink()
+    (hollow_model / UNET).symlink_to(hollow_model / "gone")
+    with pytest.raises(DbtuiError, match="leads nowhere"):
+        find_model(str(hollow_model))
+
+
 def test_weights_of_a_variant_are_found(hollow_model: Path) -> None:
     (hollow_model / UNET).rename(hollow_model / "unet" / "diffusion_pytorch_model.fp16.safetensors")
     model = find_model(str(hollow_model))

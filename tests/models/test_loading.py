@@ -206,6 +206,33 @@ def test_a_tokenizer_that_makes_no_sense_is_refused_in_a_sentence(
     assert "again" in caught.value.hint
 
 
+def test_a_tokenizer_that_names_no_length_or_too_much_reads_what_the_text_encoder_can(
+    tiny_folder: TinyFolder, tmp_path: Path, edit_json: Callable[..., None]
+) -> None:
+    import shutil
+
+    from dbtui.engine.models import load_models
+
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "model"))
+    wanted = load_models(find_model(str(tiny_folder("sd1")))).embed(["a photo of sks dog"])
+    for length in (10**30, 1000, "many"):
+        edit_json(folder / "tokenizer" / "tokenizer_config.json", model_max_length=length)
+        assert load_models(find_model(str(folder))).embed(["a photo of sks dog"]).equal(wanted)
+
+
+def test_a_tokenizer_with_words_that_the_text_encoder_does_not_know_is_refused(
+    tiny_folder: TinyFolder, tmp_path: Path, edit_json: Callable[..., None]
+) -> None:
+    import shutil
+
+    from dbtui.engine.models import load_models
+
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "model"))
+    edit_json(folder / "tokenizer" / "tokenizer_config.json", pad_token="<a word of its own>")
+    with pytest.raises(DbtuiError, match="49,408"):
+        load_models(find_model(str(folder)))
+
+
 def test_what_was_taught_to_the_embedded_model_is_read_from_a_single_file(tmp_path: Path) -> None:
     """Its own words, heads and scales are not in the file; they are known here."""
     from safetensors.torch import load_file, save_file
