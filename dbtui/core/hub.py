@@ -25,6 +25,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from dbtui import __version__
 from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.hub_cache import hub_library
 from dbtui.core.hub_errors import Interruption, refusal
 from dbtui.core.paths import make_private, write_atomic
 
@@ -80,9 +81,7 @@ def page(name: str) -> str:
 
 def token() -> str | None:
     """The token of whoever is logged in, wherever huggingface_hub finds it."""
-    from huggingface_hub import get_token
-
-    return get_token()
+    return hub_library().get_token()
 
 
 def logged_in() -> bool:
@@ -92,9 +91,7 @@ def logged_in() -> bool:
 
 def store_token(secret: str) -> Path:
     """Keep a token where huggingface_hub, and with it every tool of the hub, looks for it; readable by this user alone."""
-    from huggingface_hub import constants
-
-    path = Path(constants.HF_TOKEN_PATH)
+    path = Path(hub_library().constants.HF_TOKEN_PATH)
     make_private(path.parent)
     write_atomic(path, secret)
     return path
@@ -102,8 +99,7 @@ def store_token(secret: str) -> Path:
 
 def forget_tokens() -> list[Path]:
     """Remove the token and the named ones that ``hf auth login`` keeps beside it; returns the files that were removed."""
-    from huggingface_hub import constants
-
+    constants = hub_library().constants
     there = [p for p in (Path(constants.HF_TOKEN_PATH), Path(constants.HF_STORED_TOKENS_PATH)) if p.exists()]
     for path in there:
         path.unlink()
