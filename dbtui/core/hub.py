@@ -36,6 +36,9 @@ MOST_REDIRECTS = 6
 LONGEST_ANSWER = 20_000_000
 """Bytes of a list of files; real ones have thousands."""
 
+LONGEST_LISTING = 60.0
+"""Seconds in which a list of files has to be here: a server that sends a byte now and then is never silent."""
+
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -111,8 +114,7 @@ def list_files(name: str) -> Listing:
     api = f"/api/models/{name}"
     with _ask_first("GET", [f"{api}/revision/main", api]) as (response, _):
         _check(response, name)
-        with _connection_errors():
-            content = response.read(LONGEST_ANSWER)
+        content = _read(response)
     try:
         values = json.loads(content)
         files = frozenset(str(entry["rfilename"]) for entry in values["siblings"])
@@ -168,11 +170,21 @@ def whoami(secret: str) -> str | None:
                     f"{endpoint()} answered {response.status}. Nothing was stored.",
                     f"Make one that can read at {endpoint()}/settings/tokens and try again.",
                 )
-            with _connection_errors():
-                content = response.read(LONGEST_ANSWER)
+            content = _read(response)
             return str(json.loads(content)["name"]) if response.status == 200 else None
     except (Interruption, ValueError, KeyError, TypeError):
         return None
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """The body of a short answer, at most LONGEST_ANSWER bytes of it. Raises Interruption."""
+    content, deadline = bytearray(), time.monotonic() + LONGEST_LISTING
+    with _connection_errors():
+        while len(content) < LONGEST_ANSWER and (piece := response.read1(LONGEST_ANSWER - len(content))):
+            content += piece
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"its answer took longer than {LONGEST_LISTING:g} s")
+    return bytes(content)
 
 
 def _paths(name: str, file: str, revisions: tuple[str, ...]) -> list[str]:

@@ -13,7 +13,9 @@ def phase(name: str, time: float) -> Phase:
 
 
 def step(number: int, time: float) -> Step:
-    return Step(step=number, loss=1.0, instance_loss=1.0, learning_rate=1e-4, grad_norm=1.0, seconds=2.0, epoch=0.0, time=time)
+    return Step(
+        step=number, loss=1.0, instance_loss=1.0, learning_rate=1e-4, grad_norm=1.0, seconds=2.0, epoch=0.0, time=time
+    )
 
 
 def journal(**checkpoint: float) -> list[Started | Phase | Step | Checkpoint]:
