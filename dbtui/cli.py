@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -19,7 +20,7 @@ from dbtui.commands.library import ls, rename, rm, show, where
 from dbtui.commands.replay import replay
 from dbtui.commands.teach import train
 from dbtui.commands.watch import follow, resume, stop
-from dbtui.core.errors import DONE, FAILED, INTERRUPTED, WRONG_USE, DbtuiError
+from dbtui.core.errors import DONE, FAILED, INTERRUPTED, WRONG_USE, DbtuiError, printable
 
 
 @click.group(
@@ -74,6 +75,7 @@ for command in (
 def main() -> None:
     """The entry point ``dbtui``: turns errors into words and exit codes."""
     as_json = "--json" in sys.argv
+    _open_what_is_closed()
     try:
         sys.exit(cli.main(standalone_mode=False) or DONE)
     except click.exceptions.Exit as error:
@@ -95,5 +97,14 @@ def main() -> None:
     except OSError as error:
         from dbtui.terminal import show_error
 
-        show_error(DbtuiError("A file could not be used", str(error), "See `dbtui where` for the folders."), as_json)
+        where = f"{printable(error.filename)}: " if error.filename else ""
+        words = f"{where}{printable(error.strerror or error)}."
+        show_error(DbtuiError("A file could not be used", words, "See `dbtui where` for the folders."), as_json)
         sys.exit(FAILED)
+
+
+def _open_what_is_closed() -> None:
+    """A shell's ``<&-`` leaves a program without standard input: an empty one is as good."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))

@@ -14,9 +14,14 @@ VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 """Of the environment; what they hold goes before what is stored."""
 
 
+LONGEST = 1000
+"""Characters of a token; those of the hub have 37."""
+
+
 @click.command()
+@click.argument("words", nargs=-1, metavar="")
 @json_option
-def login(as_json: bool) -> int:
+def login(words: tuple[str, ...], as_json: bool) -> int:
     """Store a token of the hub, for gated and private models.
 
     It is asked for and not shown while it is typed, or read from standard input: `dbtui login < FILE`.
@@ -25,7 +30,14 @@ def login(as_json: bool) -> int:
     from dbtui.core.hub_cache import is_offline
     from dbtui.terminal import result, result_json, say
 
-    token = _read_token(f"{hub.endpoint()}/settings/tokens")
+    page = f"{hub.endpoint()}/settings/tokens"
+    if words:
+        raise UsageError(
+            "A token is not an argument",
+            "The shell keeps what is typed, and every user of this machine can see it. Nothing was stored.",
+            f"If it was a token, remove it at {page} and make another; then `dbtui login`, which asks for it.",
+        )
+    token = _read_token(page)
     account = None if is_offline() else hub.whoami(token)
     path = hub.store_token(token)
     if account is None:
@@ -65,14 +77,14 @@ def _read_token(page: str) -> str:
             f"Token (from {page}; not shown)", hide_input=True, err=True, default="", show_default=False
         )
     else:
-        token = sys.stdin.readline()
+        token = sys.stdin.buffer.readline(LONGEST + 2).decode("ascii", "replace")
     token = token.strip()
     if not token:
         raise UsageError("No token came", "Nothing was stored.", f"Make one that can read at {page}.")
-    if not (token.isascii() and token.isprintable()) or any(c.isspace() for c in token):
+    if len(token) > LONGEST or not (token.isascii() and token.isprintable()) or any(c.isspace() for c in token):
         raise UsageError(
             "This is no token",
-            "It has spaces or other characters that no token has. Nothing was stored.",
+            "It is too long, or has spaces or other characters that no token has. Nothing was stored.",
             f"See {page}.",
         )
     return token

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--overwrite", is_flag=True, help="Replace pictures that are in the folder.")
 @click.option("--safety", is_flag=True, help="Black out what the model's own safety checker objects to.")
-@click.option("--show", is_flag=True, help="Print the grid in the terminal.")
+@click.option("--show", is_flag=True, help="Print the grid in the terminal; into a file only as --images says.")
 @images_option
 @offline_option
 @json_option
@@ -153,7 +153,8 @@ def generate(request: Request, images: str, as_json: bool) -> int:
             return INTERRUPTED
     for index in done["flagged"]:
         say(f"{index:03}.png was blacked out by the safety checker.", "yellow")
-    if images != "off" and not as_json:
+    # Of itself a file gets words, not colours.
+    if images != "off" and not as_json and (images != "auto" or sys.stdout.isatty()):
         _show(Path(done["grid"]), images)
     if as_json:
         result_json({"grid": done["grid"], "pictures": pictures, "prompt": request.prompt})

@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from dbtui.jobs.forecast import Forecast
 
 
+COPIES = {
+    "gpu": "beside that, on the GPU",
+    "machine": "beside that, in the machine's memory",
+    "": "has no room beside that: the training waits for the disk",
+}
+"""Where a checkpoint is set aside, as the table says it."""
+
+
 def show_estimate(checked: Checked, as_json: bool) -> int:
     """Print what the run will need, part by part."""
     from dbtui.terminal import result, result_json
@@ -26,7 +34,8 @@ def show_estimate(checked: Checked, as_json: bool) -> int:
                 "optimizer": config.training.optimizer,
                 "gradient_checkpointing": config.training.gradient_checkpointing,
                 "memory": {"needed": budget.memory_needed, "free": room.free, "total": room.total}
-                | {"parts": budget.memory, "peaks": budget.peaks},
+                | {"parts": budget.memory, "peaks": budget.peaks}
+                | {"checkpoint_copy": {"bytes": budget.copy, "place": forecast.copy_place() if budget.copy else ""}},
                 "disk": {"needed": budget.disk_needed, "left": budget.disk_left, "free": forecast.disk_free}
                 | {"parts": budget.disk},
                 "seconds": {"total": budget.duration, "parts": budget.seconds},
@@ -48,6 +57,11 @@ def _table(forecast: Forecast) -> list[str]:
         _row(f"memory while {phase}", format_bytes(budget.memory_needed), f"of {format_bytes(room.free)} free"),
         *[_row(f"  {part}", format_bytes(count)) for part, count in budget.memory.items() if count],
         *[_row(f"while {name}", format_bytes(peak)) for name, peak in budget.peaks.items() if name != phase],
+        *(
+            [_row("checkpoint being written", format_bytes(budget.copy), COPIES[forecast.copy_place()])]
+            if budget.copy
+            else []
+        ),
         "",
         _row("disk", format_bytes(budget.disk_needed), f"of {format_bytes(forecast.disk_free)} free"),
         *[_row(f"  {part}", format_bytes(count)) for part, count in budget.disk.items() if count],

@@ -113,7 +113,9 @@ def resume(run: str, detach: bool, processes: str | None, as_json: bool) -> int:
         raise UsageError(
             f"{found.id} is done", f"It has had its {state.step} steps.", "Start a new run with more of them."
         )
-    launch(found, None if processes is None else find_field("training.processes").parse(processes))
+    count = None if processes is None else find_field("training.processes").parse(processes)
+    assert count is None or isinstance(count, (int, str))
+    launch(found, count)
     return hand_over(found, as_json) if detach else follow_to_end(found, as_json)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from dbtui.core.config import DEFAULT_MODEL
 from dbtui.core.errors import DbtuiError, UsageError, printable
 from dbtui.core.fields import AUTO
 from dbtui.core.hub_cache import find_snapshot, is_id
+from dbtui.core.model_config import check_configs
 from dbtui.core.single_file import read_single_file
 from dbtui.core.weights import BYTES, read_header, remembered_sha256
 
@@ -27,6 +29,9 @@ COMPONENTS = {
     "text_encoder": ("transformers", {"CLIPTextModel"}, "model"),
 }
 """The parts with weights: library, allowed classes, and how the weights file begins."""
+
+LIBRARIES = ("diffusers", "transformers", "stable_diffusion", None)
+"""What an index may name as the home of a part; the third is a folder of diffusers."""
 
 OTHER_FAMILIES = {
     "StableDiffusionXLPipeline": "Stable Diffusion XL",
@@ -41,6 +46,15 @@ OTHER_FAMILIES = {
     "SanaPipeline": "Sana",
     "KandinskyV22Pipeline": "Kandinsky 2.2",
 }
+
+TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"))
+"""Either of these is a whole tokenizer."""
+
+LARGEST_CONFIG, LARGEST_TOKENIZER = 1 << 20, 64 << 20
+"""Bytes of one file; real ones have thousands, and a few millions."""
+
+FAMILIES = {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}
+"""By the width of the prompt's embedding."""
 
 SUPPORTED = "Stable Diffusion 1.x and 2.x (text to image) are supported."
 
@@ -153,16 +167,35 @@ def check_index(name: str, index: Mapping[str, Any]) -> None:
     """Raise DbtuiError unless ``model_index.json`` is of a supported family and names no code of its own."""
     pipeline = str(index.get("_class_name", ""))
     if pipeline != "StableDiffusionPipeline":
-        what = OTHER_FAMILIES.get(pipeline, f"of the family {printable(pipeline) or 'unknown'}")
+        what = OTHER_FAMILIES.get(pipeline, f"of the family {printable(pipeline)[:100] or 'unknown'}").replace(
+            "\n", " "
+        )
         raise DbtuiError("This model is not supported", f"{printable(name)} is {what}.", SUPPORTED)
     for part, (library, classes, _) in COMPONENTS.items():
         entry = index.get(part)
         if not isinstance(entry, list) or len(entry) != 2 or entry[0] != library or str(entry[1]) not in classes:
-            raise DbtuiError(
-                "This model is not supported",
-                f"Its {part} is {printable(entry)}, and code that comes with a model is never run.",
-                SUPPORTED,
-            )
+            raise _own_code(f"Its {part} is {printable(entry)}")
+    for part, entry in index.items():
+        if isinstance(entry, list) and entry and entry[0] not in LIBRARIES:
+            raise _own_code(f"Its {printable(part)} is {printable(entry)}")
+
+
+def _check_code(folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise DbtuiError for a part whose config asks for code that comes with the model."""
+    tokenizer = folder / "tokenizer" / "tokenizer_config.json"
+    for part, config in {**configs, "tokenizer": read_json(tokenizer) if tokenizer.exists() else {}}.items():
+        if config.get("auto_map"):
+            raise _own_code(f"The config of its {part} asks for {printable(config['auto_map'])}")
+        _, classes, _ = COMPONENTS.get(part, ("", set(), ""))
+        if classes and "_class_name" in config and config["_class_name"] not in classes:
+            raise _own_code(f"The config of its {part} asks for {printable(config['_class_name'])}")
+
+
+def _own_code(what: str) -> DbtuiError:
+    what = what.replace("\n", " ")
+    return DbtuiError(
+        "This model is not supported", f"{what[:200]}, and code that comes with a model is never run.", SUPPORTED
+    )
 
 
 def _read_file(name: str, file: Path, prediction: str) -> BaseModel:
@@ -200,14 +233,10 @@ def _read(name: str, folder: Path, coming: Mapping[str, Coming] = {}) -> BaseMod
     configs = {part: read_json(folder / part / "config.json") for part in COMPONENTS}
     configs["scheduler"] = scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
     unet, vae = configs["unet"], configs["vae"]
-    try:
-        family = _family(unet)
-        multiple = _multiple(unet, vae)
-        side = unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1)
-    except (KeyError, TypeError) as error:
-        raise DbtuiError(
-            "This model is damaged", f"{printable(folder)}: its configs lack {error}.", SUPPORTED
-        ) from error
+    _check_code(folder, configs)
+    _check_channels(unet)
+    check_configs(str(folder), configs, SUPPORTED)
+    _check_tokenizer(folder / "tokenizer")
     prediction = scheduler.get("prediction_type", "epsilon")
     if prediction not in ("epsilon", "v_prediction"):
         raise DbtuiError(
@@ -218,10 +247,10 @@ def _read(name: str, folder: Path, coming: Mapping[str, Coming] = {}) -> BaseMod
     return BaseModel(
         name=name,
         path=folder,
-        family=family,
+        family=FAMILIES.get(unet["cross_attention_dim"], "Stable Diffusion (small)"),
         prediction=prediction,
-        resolution=side,
-        multiple=multiple,
+        resolution=unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1),
+        multiple=_multiple(unet, vae),
         weights=weights,
         parameters={p: coming[p].parameters if p in coming else _count(file) for p, file in weights.items()},
         has_safety_checker=isinstance(index.get("safety_checker"), list) and any(index["safety_checker"]),
@@ -230,22 +259,31 @@ def _read(name: str, folder: Path, coming: Mapping[str, Coming] = {}) -> BaseMod
     )
 
 
-def _family(unet: dict[str, Any]) -> str:
+def _check_channels(unet: dict[str, Any]) -> None:
     if unet.get("in_channels") != 4 or unet.get("out_channels") != 4:
         raise DbtuiError(
             "This model is not supported",
             f"Its UNet takes {printable(unet.get('in_channels'))} channels: an inpainting, depth or upscaling model.",
             SUPPORTED,
         )
-    width = unet["cross_attention_dim"]
-    return {768: "Stable Diffusion 1.x", 1024: "Stable Diffusion 2.x"}.get(width, "Stable Diffusion (small)")
 
 
 def _weights_file(folder: Path, stem: str) -> Path:
     for name in weights_names(stem):
         if (folder / name).is_file():
             return folder / name
-    others = sorted(p.name for p in folder.glob("*") if p.suffix in (".bin", ".pt", ".ckpt", ".json", ".safetensors"))
+    for name in weights_names(stem):
+        if (folder / name).is_symlink() and not (folder / name).exists():
+            raise DbtuiError(
+                "The model's weights are missing",
+                f"{printable(folder / name)} is a link that leads nowhere.",
+                "Download or copy the model again.",
+            )
+    others = sorted(
+        p.name
+        for p in folder.glob("*")
+        if p.is_file() and p.suffix in (".bin", ".pt", ".ckpt", ".json", ".safetensors")
+    )
     found = f"It has {printable(', '.join(others))}." if others else "There is nothing of the kind."
     raise DbtuiError(
         "The model's weights are missing",
@@ -264,6 +302,7 @@ def _count(file: Path) -> int:
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object of a model's folder. Raises DbtuiError."""
     try:
+        _check_plain(file, LARGEST_CONFIG)
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DbtuiError(
@@ -271,10 +310,33 @@ def read_json(file: Path) -> dict[str, Any]:
             f"{printable(file)} is missing.",
             "A model folder has model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler.",
         ) from None
-    except (OSError, ValueError) as error:
-        raise DbtuiError(
-            "This model is damaged", f"{printable(file)}: {printable(error)}.", "Download it again."
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it is not JSON"
+        raise DbtuiError("This model is damaged", f"{printable(file)}: {why}.", "Download it again.") from error
     if not isinstance(value, dict):
         raise DbtuiError("This model is damaged", f"{printable(file)} is not a JSON object.", "Download it again.")
     return value
+
+
+def _check_tokenizer(folder: Path) -> None:
+    """Raise DbtuiError unless the folder of a tokenizer is whole, and has nothing that would be read without end."""
+    for files in TOKENIZERS:
+        if all((folder / name).exists() for name in files):
+            break
+    else:
+        raise DbtuiError(
+            "The model's tokenizer is missing",
+            f"{printable(folder)} has neither tokenizer.json nor vocab.json and merges.txt.",
+            "Download or copy the model again.",
+        )
+    for file in folder.iterdir():
+        _check_plain(file, LARGEST_TOKENIZER)
+
+
+def _check_plain(file: Path, largest: int) -> None:
+    """Raise DbtuiError for what is there and is no file of at most ``largest`` bytes. Raises FileNotFoundError."""
+    status = file.stat()
+    if stat.S_ISREG(status.st_mode) and status.st_size <= largest:
+        return
+    what = f"has {status.st_size:,} bytes" if stat.S_ISREG(status.st_mode) else "is no regular file"
+    raise DbtuiError("This model is damaged", f"{printable(file)} {what}.", "Download it again.")

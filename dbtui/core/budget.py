@@ -13,6 +13,10 @@ PNG_BYTES = 1.8
 """A pixel of a generated picture on the disk."""
 
 
+COPY_MARGIN = 2**31
+"""Bytes of a GPU that are left free beside a copy."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Bytes and seconds. Each of ``memory``, ``disk`` and ``seconds`` is by part, in the order of its table."""
@@ -21,6 +25,8 @@ class Budget:
     """At the worst moment of the phase that needs most."""
     peaks: dict[str, int]
     """The most memory of each phase: encoding, training, sampling."""
+    copy: int
+    """What a checkpoint takes in addition while it is written, where there is room (``place_of_copy``)."""
     disk: dict[str, int]
     """When it holds most."""
     disk_left: int
@@ -58,10 +64,22 @@ def estimate(
     return Budget(
         memory=phases[max(peaks, key=lambda phase: peaks[phase])],
         peaks=peaks,
+        copy=checkpoint_bytes(config, architecture) if _checkpoints(config.training) else 0,
         disk={**_disk(config, architecture), "download": download},
         disk_left=_disk_left(config, architecture) + download,
         seconds=_seconds(config, architecture, device, rates),
     )
+
+
+def place_of_copy(size: int, gpu_free: int, machine_free: int) -> str:
+    """Where the state of a run is set aside while it is written: ``gpu``, ``machine``, or ``""`` if it is not.
+
+    ``gpu_free`` and ``machine_free``: bytes that the run leaves there. Without room the training waits for the disk.
+    """
+    if gpu_free >= size + COPY_MARGIN:
+        return "gpu"
+    # Half of it: the disk's cache wants as much again.
+    return "machine" if machine_free >= 2 * size else ""
 
 
 def checkpoint_bytes(config: Config, architecture: Architecture) -> int:
@@ -132,7 +150,7 @@ def _seconds(config: Config, architecture: Architecture, device: str, rates: Rat
     grid = grid_operations(config, architecture)
     picture = grid / sampling.steps / _pictures_of_grid(config)
     saves = (training.steps - 1) // training.checkpoint_every if training.checkpoint_every else 0
-    written = checkpoint_bytes(config, architecture) * saves + concept_bytes(config, architecture)
+    checkpoints = checkpoint_bytes(config, architecture) * saves
 
     def at(rate: float | None, amount: float) -> float | None:
         return 0.0 if not amount else amount / rate if rate else None
@@ -142,5 +160,6 @@ def _seconds(config: Config, architecture: Architecture, device: str, rates: Rat
         "class pictures": at(rates.drawing, picture * prior.steps * prior.class_images if prior.enabled else 0.0),
         "training": at(rates.training, step_operations(config, architecture) * training.steps),
         "sampling": at(rates.drawing, grid * _grids(config)),
-        "saving": at(rates.writing, written),
+        "checkpoints": at(rates.copying or rates.writing, checkpoints),
+        "saving": at(rates.writing, concept_bytes(config, architecture)),
     }

@@ -205,12 +205,12 @@ def _remove_from_hub(entry: Entry) -> None:
 
 
 def _hub_info() -> HFCacheInfo | None:
-    from huggingface_hub import scan_cache_dir
+    from dbtui.core.hub_cache import cache_root, hub_library
+
+    root, library = cache_root(), hub_library()
     from huggingface_hub.errors import CacheNotFound
 
-    from dbtui.core.hub_cache import cache_root
-
     try:
-        return scan_cache_dir(cache_root())
+        return library.scan_cache_dir(root)
     except (CacheNotFound, ValueError):
         return None

@@ -61,7 +61,7 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
 
 def newest_sound(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that a run can be resumed from, and a sentence for each newer one that cannot."""
-    sentences = []
+    sentences: list[str] = []
     for checkpoint in checkpoints(folder):
         problem = checkpoint.problem() or ("" if checkpoint.resumable else "only its weights were kept")
         if not problem:

@@ -136,8 +136,10 @@ def open_picture(path: Path, side: int = 0) -> Image.Image:
 
 def picture_format(path: Path) -> str:
     """Pillow's name for the format of a file that ``open_picture`` could open: ``JPEG``."""
-    with Image.open(path, formats=_formats()) as image:
-        return image.format or ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # as above
+        with Image.open(path, formats=_formats()) as image:
+            return image.format or ""
 
 
 def square(image: Image.Image, size: int, position: float = 0.5) -> Image.Image:

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from dbtui.core import hub
-from dbtui.core.base_model import COMPONENTS, MINI, Coming, check_index, read_json, weights_names
+from dbtui.core.base_model import (
+    COMPONENTS,
+    LARGEST_CONFIG,
+    LARGEST_TOKENIZER,
+    MINI,
+    Coming,
+    check_index,
+    read_json,
+    weights_names,
+)
+from dbtui.core.base_model import TOKENIZERS as WHOLE_TOKENIZERS
 from dbtui.core.config import DEFAULT_MODEL
 from dbtui.core.errors import DbtuiError, UsageError, printable
 from dbtui.core.hub import Facts, Listing
@@ -21,8 +31,7 @@ from dbtui.core.weights import free_space
 
 INDEX = "model_index.json"
 CONFIGS = (*(f"{part}/config.json" for part in COMPONENTS), "scheduler/scheduler_config.json")
-TOKENIZERS = (("tokenizer/tokenizer.json",), ("tokenizer/vocab.json", "tokenizer/merges.txt"))
-"""Either of these is a whole tokenizer."""
+TOKENIZERS = [[f"tokenizer/{name}" for name in names] for names in WHOLE_TOKENIZERS]
 TOKENIZER_FILES = {file for files in TOKENIZERS for file in files} | {
     f"tokenizer/{name}.json" for name in ("tokenizer_config", "special_tokens_map", "added_tokens")
 }
@@ -136,7 +145,7 @@ def make_plan(name: str, listener: Listener, safety: bool = False) -> Plan:
     receiver = Receiver(snapshot, listing, listener)
     if INDEX not in listing.files:
         raise _refuse(name, f"It has no {INDEX}", listing, "", "Models in diffusers layout are read.")
-    receiver.receive(INDEX, Facts(), INDEX)
+    receiver.receive(INDEX, Facts(), INDEX, LARGEST_CONFIG)
     index = read_json(snapshot.path / INDEX)
     check_index(name, index)
     chosen = {part: _choose(name, listing, part) for part in COMPONENTS}
@@ -149,7 +158,7 @@ def make_plan(name: str, listener: Listener, safety: bool = False) -> Plan:
     for file in small:
         if file not in listing.files:
             raise _refuse(name, f"It has no {file}", listing, file.split("/")[0], "Its owner has to add it.")
-        receiver.receive(file, Facts(), file)
+        receiver.receive(file, Facts(), file, LARGEST_TOKENIZER if file in TOKENIZER_FILES else LARGEST_CONFIG)
     snapshot.make_current()
     plan = Plan(listing, snapshot, tuple(_look(receiver, part, file) for part, file in chosen.items()))
     plan = Plan(listing, snapshot, tuple(remote for remote in plan.weights if not snapshot.has(remote.file)))

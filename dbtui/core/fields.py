@@ -88,16 +88,19 @@ class Field:
             return list(value)
         if type(value) is not self.kind:
             raise self.refuse(value)
-        if self.kind is str and self.choices and value not in self.choices:
-            raise self.refuse(value, nearest(str(value), self.choices))
+        if isinstance(value, str):
+            if self.choices and value not in self.choices:
+                raise self.refuse(value, nearest(value, self.choices))
+            if not _is_text(value):
+                raise self.refuse(value)
+            if len(value) > 10_000:
+                raise self.refuse(value[:40] + "...")
+            return value
+        assert isinstance(value, (bool, int, float)), "the kinds that are left"
         if self.kind in (int, float):
             too_low = self.low is not None and (value <= self.low if self.least_open else value < self.low)
             if not math.isfinite(value) or too_low or (self.high is not None and value > self.high):
                 raise self.refuse(value)
-        if self.kind is str and not _is_text(value):
-            raise self.refuse(value)
-        if self.kind is str and len(value) > 10_000:
-            raise self.refuse(value[:40] + "...")
         return value
 
     def refuse(self, value: object, near: str = "") -> UsageError:

@@ -25,6 +25,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from dbtui import __version__
 from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.hub_cache import hub_library
 from dbtui.core.hub_errors import Interruption, refusal
 from dbtui.core.paths import make_private, write_atomic
 
@@ -34,6 +35,9 @@ TIMEOUT = 10.0
 MOST_REDIRECTS = 6
 LONGEST_ANSWER = 20_000_000
 """Bytes of a list of files; real ones have thousands."""
+
+LONGEST_LISTING = 60.0
+"""Seconds in which a list of files has to be here: a server that sends a byte now and then is never silent."""
 
 REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -80,9 +84,7 @@ def page(name: str) -> str:
 
 def token() -> str | None:
     """The token of whoever is logged in, wherever huggingface_hub finds it."""
-    from huggingface_hub import get_token
-
-    return get_token()
+    return hub_library().get_token()
 
 
 def logged_in() -> bool:
@@ -92,9 +94,7 @@ def logged_in() -> bool:
 
 def store_token(secret: str) -> Path:
     """Keep a token where huggingface_hub, and with it every tool of the hub, looks for it; readable by this user alone."""
-    from huggingface_hub import constants
-
-    path = Path(constants.HF_TOKEN_PATH)
+    path = Path(hub_library().constants.HF_TOKEN_PATH)
     make_private(path.parent)
     write_atomic(path, secret)
     return path
@@ -102,8 +102,7 @@ def store_token(secret: str) -> Path:
 
 def forget_tokens() -> list[Path]:
     """Remove the token and the named ones that ``hf auth login`` keeps beside it; returns the files that were removed."""
-    from huggingface_hub import constants
-
+    constants = hub_library().constants
     there = [p for p in (Path(constants.HF_TOKEN_PATH), Path(constants.HF_STORED_TOKENS_PATH)) if p.exists()]
     for path in there:
         path.unlink()
@@ -115,8 +114,7 @@ def list_files(name: str) -> Listing:
     api = f"/api/models/{name}"
     with _ask_first("GET", [f"{api}/revision/main", api]) as (response, _):
         _check(response, name)
-        with _connection_errors():
-            content = response.read(LONGEST_ANSWER)
+        content = _read(response)
     try:
         values = json.loads(content)
         files = frozenset(str(entry["rfilename"]) for entry in values["siblings"])
@@ -172,11 +170,21 @@ def whoami(secret: str) -> str | None:
                     f"{endpoint()} answered {response.status}. Nothing was stored.",
                     f"Make one that can read at {endpoint()}/settings/tokens and try again.",
                 )
-            with _connection_errors():
-                content = response.read(LONGEST_ANSWER)
+            content = _read(response)
             return str(json.loads(content)["name"]) if response.status == 200 else None
     except (Interruption, ValueError, KeyError, TypeError):
         return None
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    """The body of a short answer, at most LONGEST_ANSWER bytes of it. Raises Interruption."""
+    content, deadline = bytearray(), time.monotonic() + LONGEST_LISTING
+    with _connection_errors():
+        while len(content) < LONGEST_ANSWER and (piece := response.read1(LONGEST_ANSWER - len(content))):
+            content += piece
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"its answer took longer than {LONGEST_LISTING:g} s")
+    return bytes(content)
 
 
 def _paths(name: str, file: str, revisions: tuple[str, ...]) -> list[str]:

@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from dbtui.core.errors import UsageError, printable
 from dbtui.core.paths import write_atomic
 
 
@@ -27,9 +29,22 @@ def is_offline() -> bool:
 
 def cache_root() -> Path:
     """The folder of the cache: ``HF_HUB_CACHE``, or ``hub`` in ``HF_HOME``."""
-    from huggingface_hub import constants
+    return Path(hub_library().constants.HF_HUB_CACHE)
 
-    return Path(constants.HF_HUB_CACHE)
+
+def hub_library() -> Any:
+    """The module huggingface_hub. Raises UsageError where the environment has a value that it cannot begin with."""
+    try:
+        import huggingface_hub
+        from huggingface_hub import constants  # noqa: F401 - reads the environment
+    except ValueError as error:
+        names = ", ".join(sorted(name for name in os.environ if name.startswith("HF_") and "TOKEN" not in name))
+        raise UsageError(
+            "The hub's settings in the environment cannot be used",
+            f"One of {printable(names)} has a value that makes no sense ({printable(error)}).",
+            "Correct or unset it. HF_ENDPOINT is an address such as https://huggingface.co.",
+        ) from None
+    return huggingface_hub
 
 
 def find_snapshot(name: str) -> Path | None:

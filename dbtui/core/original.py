@@ -88,7 +88,15 @@ def file_name(component: str, name: str) -> str:
 
 
 def standard_name(name: str) -> str:
-    """The name of a tensor in an original file as most files have it; some leave out a level of 1.x's text encoder."""
+    """The name of a tensor in an original file as most files have it.
+
+    Some leave out a level of 1.x's text encoder, some call the attention of the VAE as diffusers does.
+    """
+    if ".mid.attn_1." in name:
+        head, _, tail = name.partition(".mid.attn_1.")
+        module, _, leaf = tail.rpartition(".")
+        module = EARLY_VAE_ATTENTION.get(module, module)
+        return f"{head}.mid.attn_1.{VAE_ATTENTION.get(module, module)}.{leaf}"
     head = f"{PREFIXES['text_encoder']}transformer."
     bare = name.startswith((f"{head}embeddings.", f"{head}encoder.", f"{head}final_layer_norm."))
     return f"{head}text_model.{name.removeprefix(head)}" if bare else name

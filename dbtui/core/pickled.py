@@ -2,13 +2,14 @@
 
 A pickle is a program for a small stack machine, whose opcodes can call any function there is. This machine
 knows no functions: where a pickle asks for a call it keeps a note of it (``Made``), so that what other
-programs' objects left in a file does no harm. A pickle that asks for something out of Python's own library
-that no model needs, such as a shell, is refused whole.
+programs' objects left in a file does no harm. A pickle that asks for something that no model needs, such as a
+shell, out of Python's own library or out of what is installed beside every model, is refused whole.
 """
 
 from __future__ import annotations
 
 import pickletools
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,6 +38,21 @@ HARMLESS = {
     },
 }  # fmt: skip
 """What training programs pickle out of Python's own library, by module."""
+
+TOOLS = {
+    "IPython", "_distutils_hack", "asyncore", "cgi", "commands", "crypt", "distutils", "imp", "lib2to3", "nntplib", "pip",
+    "pipes", "pkg_resources", "popen2", "setuptools", "smtpd", "telnetlib",
+}  # fmt: skip
+"""Modules that run things and that no model needs: what installs packages, and what Python's library once had."""
+
+FUNCTIONS = re.compile(
+    r"torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type(_v2)?|torch\.device|torch\.\w*Storage"
+    r"|numpy\.(dtype|ndarray|_?core\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer)|random\._pickle\.\w+)"
+)
+"""What models have called in torch and numpy, beside classes."""
+
+LARGEST_KEY = 2**31
+"""Larger numbers could be chosen so that each takes a dict longer to find than the last; real keys count."""
 
 EARLIER_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 """Of modules, in pickles of Python 2."""
@@ -148,6 +164,8 @@ class _Machine:
             items.update(_pairs(pairs))
 
     def make(self, what: object, args: object) -> None:
+        if isinstance(what, Symbol) and _runs(what.name):
+            raise CodeError(what.name)
         self.stack.append(Made(what, args))
 
     def make_of_mark(self) -> None:
@@ -156,21 +174,34 @@ class _Machine:
 
 
 def _symbol(module: Any, name: Any) -> Symbol:
-    """The name as data. Raises CodeError if it is in Python's own library and no model needs it."""
-    if not isinstance(module, str) or not isinstance(name, str):
+    """The name as data. Raises CodeError if it is one that runs things and no model needs it."""
+    if not (isinstance(module, str) and isinstance(name, str) and re.fullmatch(r"\w+(\.\w+)*", f"{module}.{name}")):
         raise DamagedError("its pickle is damaged")
     module = EARLIER_NAMES.get(module, module)
     ours = module.partition(".")[0] in sys.stdlib_module_names and name not in HARMLESS.get(module, ())
     # A dotted name leads through what the module has imported: ``torch`` and ``os.system`` is the shell too.
-    if ours or any(part in sys.stdlib_module_names for part in name.split(".")[:-1]):
+    through = {module.partition(".")[0], *name.split(".")[:-1]}
+    if ours or through & TOOLS or any(part in sys.stdlib_module_names for part in name.split(".")[:-1]):
         raise CodeError(f"{module}.{name}")
     return Symbol(f"{module}.{name}")
 
 
+def _runs(name: str) -> bool:
+    """Whether ``name`` is a function of torch or numpy that makes nothing of a model: they have some that run code."""
+    in_reach = name.partition(".")[0] in ("torch", "numpy")
+    is_class = name.rpartition(".")[2].lstrip("_")[:1].isupper()
+    return in_reach and not is_class and not FUNCTIONS.fullmatch(name)
+
+
 def _pairs(values: list[Any]) -> dict[Any, Any]:
     """Keys and values in turn, as a dict; keys that are no plain values go with what they lead to."""
-    plain = (str, bytes, int, float, type(None), Symbol)
-    return {k: v for k, v in zip(values[::2], values[1::2], strict=True) if isinstance(k, plain)}
+    return {k: v for k, v in zip(values[::2], values[1::2], strict=True) if _is_key(k)}
+
+
+def _is_key(value: object) -> bool:
+    if isinstance(value, int):
+        return -LARGEST_KEY < value < LARGEST_KEY
+    return isinstance(value, (str, bytes, type(None), Symbol))
 
 
 def _tuple_of(count: int) -> Callable[[_Machine, Any], None]:

@@ -35,7 +35,9 @@ class Rates:
     drawing: float | None = None
     """Operations a second in samples."""
     writing: float | None = None
-    """Bytes a second into checkpoints."""
+    """Bytes a second into the concept, and into checkpoints that are written at once."""
+    copying: float | None = None
+    """Bytes of a checkpoint for a second that the training stands still for it: the rest is written meanwhile."""
 
 
 UNKNOWN = Rates()
@@ -55,12 +57,12 @@ def observe(
     """
     spent: defaultdict[str, float] = defaultdict(float)
     steps: list[float] = []
-    grids, written, saving, phase = 0, concept_bytes, 0.0, None
+    grids, written, stalled, phase = 0, 0, 0.0, None
     for event in events:
         if isinstance(event, Started):
             spent.clear()
             steps.clear()
-            grids, written, saving, phase = 0, concept_bytes, 0.0, None
+            grids, written, stalled, phase = 0, 0, 0.0, None
         elif isinstance(event, Phase):
             if phase is not None:
                 spent[phase.name] += event.time - phase.time
@@ -70,14 +72,16 @@ def observe(
         elif isinstance(event, Sample):
             grids += 1
         elif isinstance(event, Checkpoint):
-            written, saving = written + event.size, saving + event.seconds
+            # A journal that does not tell was written when the training still waited for the disk.
+            written, stalled = written + event.size, stalled + (event.stalled or event.seconds)
     if phase is not None:
         spent[phase.name] += now - phase.time
     return Rates(
         loading=sum(seconds for name, seconds in spent.items() if name.startswith(READYING)) or None,
         training=_rate(step_operations, median(steps) if steps else 0.0),
         drawing=_rate(grids * grid_operations, spent["sampling"]),
-        writing=_rate(written, saving + spent["saving the concept"]),
+        writing=_rate(concept_bytes, spent["saving the concept"]),
+        copying=_rate(written, stalled),
     )
 
 

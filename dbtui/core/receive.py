@@ -17,7 +17,7 @@ from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.hub import Facts, Listing
 from dbtui.core.hub_cache import Snapshot
 from dbtui.core.hub_errors import Interruption
-from dbtui.core.units import format_duration
+from dbtui.core.units import format_bytes, format_duration
 from dbtui.core.weights import read_header
 
 CHUNK = 1 << 20
@@ -99,10 +99,10 @@ class Receiver:
     listener: Listener
     delays: tuple[float, ...] = SHORT_DELAYS
 
-    def receive(self, file: str, facts: Facts, what: str) -> None:
+    def receive(self, file: str, facts: Facts, what: str, most: int | None = None) -> None:
         """Bring ``file``, of which ``facts`` are known, into the snapshot; ``what`` is its name to a person.
 
-        Raises DbtuiError. What arrived before a cut is kept for the next attempt, a wrong file is not.
+        ``most``: bytes that nobody has to be asked about; a file that has more is a wrong one. Raises DbtuiError. What arrived before a cut is kept for the next attempt, a wrong file is not.
         """
         partial = self.snapshot.partial(file, facts.digest)
         waiting = f"waiting for another download of {what}"
@@ -114,7 +114,7 @@ class Receiver:
                 if blob := self.snapshot.blob(facts.digest, facts.size):
                     self.snapshot.add(file, blob)
                     return
-                facts = self._gather(file, partial, facts, f"downloading {what}")
+                facts = self._gather(file, partial, facts, f"downloading {what}", most)
                 digest = self._check(file, partial, facts, f"checking {what}")
                 self.snapshot.keep(file, partial, digest)
         except _WrongError as wrong:
@@ -128,7 +128,7 @@ class Receiver:
         except OSError as error:
             raise _disk_error(error, partial) from error
 
-    def _gather(self, file: str, partial: Path, facts: Facts, phase: str) -> Facts:
+    def _gather(self, file: str, partial: Path, facts: Facts, phase: str, most: int | None) -> Facts:
         """Append to ``partial`` until it is whole; returns all that the hub said of the file."""
         patience, fruitless = Patience(self.delays, self.listener), 0
         while True:
@@ -138,7 +138,8 @@ class Receiver:
             try:
                 with hub.open_file(self.snapshot.name, file, self.listing.revisions, here) as answer:
                     facts = _agree(facts, answer)
-                    self._append(partial, answer, facts.size or 0, phase, patience)
+                    _refuse_more(facts.size or 0, most)
+                    self._append(partial, answer, facts.size or 0, phase, patience, most)
                 done = _length(partial)
                 if facts.size is None or done == facts.size:
                     return facts
@@ -150,7 +151,9 @@ class Receiver:
             except Interruption as interruption:
                 patience.wait(interruption, phase, _length(partial), facts.size or 0)
 
-    def _append(self, partial: Path, answer: hub.Answer, total: int, phase: str, patience: Patience) -> None:
+    def _append(
+        self, partial: Path, answer: hub.Answer, total: int, phase: str, patience: Patience, most: int | None
+    ) -> None:
         """Write what arrives to where it belongs in the file."""
         done, here = answer.start, _length(partial)
         if done > here:
@@ -162,6 +165,7 @@ class Receiver:
             while chunk := answer.read(CHUNK):
                 handle.write(chunk)
                 done += len(chunk)
+                _refuse_more(done, most)
                 if total and done > total:
                     raise _WrongError(f"it has more than the {total:,} bytes it should have")
                 patience.reached(done)
@@ -186,6 +190,11 @@ class Receiver:
         except (ValueError, RecursionError) as error:
             raise _WrongError("it is not JSON") from error
         return facts.digest or digests["sha256"]
+
+
+def _refuse_more(size: int, most: int | None) -> None:
+    if most is not None and size > most:
+        raise _WrongError(f"it has more than {format_bytes(most)}, and a file of its kind has little")
 
 
 def _cut(done: int, size: int) -> DbtuiError:

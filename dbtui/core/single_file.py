@@ -16,7 +16,7 @@ from dbtui.core.fields import AUTO
 from dbtui.core.original import CLIP, OPENCLIP, PREFIXES, standard_name
 from dbtui.core.paths import mini_dir
 from dbtui.core.torch_file import is_torch_file, read_torch_file
-from dbtui.core.weights import BYTES, read_header, read_metadata
+from dbtui.core.weights import BYTES, is_safetensors, read_header, read_metadata
 
 FAMILIES = Path(__file__).resolve().parent.parent / "families"
 VOCABULARY, LENGTH = 49_408, 77
@@ -28,7 +28,10 @@ FLOATS = {"F64", "F32", "F16", "BF16"}
 
 SUPPORTED = "Single files of Stable Diffusion 1.x and 2.x (text to image) are read."
 
+EMBEDDING = "a textual inversion, which is an addition to a model"
+
 OTHERS = (
+    (".time_stack.", "a model that makes films"),
     ("conditioner.embedders.", "Stable Diffusion XL"),
     ("joint_blocks.", "Stable Diffusion 3"),
     ("double_blocks.", "FLUX, or a model built like it"),
@@ -40,9 +43,10 @@ OTHERS = (
     ("hada_w1", "a LoHa, which is an addition to a model"),
     ("lokr_w", "a LoKr, which is an addition to a model"),
     ("label_emb.", "a model that takes more than a prompt"),
+    ("position_net.", "GLIGEN, which takes more than a prompt"),
     ("depth_model.", "a depth model"),
-    ("emb_params", "a textual inversion, which is an addition to a model"),
-    ("string_to_param", "a textual inversion, which is an addition to a model"),
+    ("emb_params", EMBEDDING),
+    ("string_to_param", EMBEDDING),
     ("transformer_blocks.1.", "a larger relative of Stable Diffusion"),
 )
 """What a file that is not Stable Diffusion is, by a part of a tensor's name; the first that fits."""
@@ -51,6 +55,13 @@ PARTS = (
     ("encoder.down_blocks.", "only the VAE of a model in diffusers layout"),
     ("down_blocks.", "only the UNet of a model in diffusers layout"),
     ("text_model.", "only a text encoder"),
+    ("transformer.resblocks.", "only a text encoder"),
+    ("ip_adapter.", "an IP-Adapter, which is an addition to a model"),
+    ("adapter.body.", "a T2I-Adapter, which is an addition to a model"),
+    ("body.0.block1.", "a T2I-Adapter, which is an addition to a model"),
+    ("oft_", "an OFT, which is an addition to a model"),
+    ("single_transformer_blocks.", "FLUX, or a model built like it"),
+    ("model.layers.", "a language model"),
     ("encoder.down.", "only a VAE"),
     ("input_blocks.", "only a UNet"),
 )
@@ -81,6 +92,13 @@ class _Family:
     pad_token: str | None
 
 
+SPELLED = {"unet": "UNet", "vae": "VAE", "text_encoder": "text encoder"}
+
+EMA = "model_ema.diffusion_model"
+
+EMBEDDINGS = {(768,), (1024,), (1280,)}
+"""Widths of what the text encoders of 1.x, 2.x and XL know of a token."""
+
 SD1 = _Family("Stable Diffusion 1.x", "sd1.json", FAMILIES / "tokenizer", "<|endoftext|>")
 SD2 = _Family("Stable Diffusion 2.x", "sd2.json", FAMILIES / "tokenizer", "!")
 MINI = _Family("Stable Diffusion (small)", "", mini_dir() / "model" / "tokenizer", None)
@@ -97,7 +115,7 @@ def read_shapes(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The tensors of a file of either format: name to (type, shape). Raises DbtuiError."""
     if is_torch_file(path):
         return {name: (tensor.kind, tensor.shape) for name, tensor in read_torch_file(path).items()}
-    if path.suffix.lower() == ".ckpt":
+    if path.suffix.lower() == ".ckpt" and not is_safetensors(path):
         raise DbtuiError(
             "This .ckpt is not in a format that is read",
             f"{printable(path)} is a pickle from before 2020 (torch 1.5), or no model. It was not opened as one, "
@@ -122,6 +140,7 @@ def read_single_file(path: Path, prediction: str) -> Contents:
     shapes = {
         standard_name(name): shape for name, (kind, shape) in tensors.items() if kind in FLOATS and 0 not in shape
     }
+    _check_types(path, {kind for name, (kind, shape) in tensors.items() if name.startswith(tuple(PREFIXES.values()))})
     family, configs = _fill(path, _find_family(path, shapes), shapes)
     said = {} if is_torch_file(path) else read_metadata(path)
     predicts, notices = _prediction(path, family, prediction, said)
@@ -134,19 +153,40 @@ def read_single_file(path: Path, prediction: str) -> Contents:
     return Contents(family.title, configs, family.tokenizer, family.pad_token, parameters, side, notices)
 
 
-def _find_family(path: Path, names: Collection[str]) -> _Family:
+def _check_types(path: Path, kinds: Collection[str]) -> None:
+    """Raise DbtuiError for weights in 8 bit, which are too coarse to learn."""
+    if any(kind.startswith("F8") for kind in kinds):
+        raise DbtuiError(
+            "This file is not supported",
+            f"{printable(path)} has weights in 8 bit, which are too coarse to learn.",
+            "Get the model in 16 or 32 bit.",
+        )
+
+
+def _find_family(path: Path, shapes: original_sizes.Shapes) -> _Family:
     """Raises DbtuiError with what the file is instead."""
-    missing = [part for part, prefix in PREFIXES.items() if not _any_begins(names, prefix)]
+    missing = [part for part, prefix in PREFIXES.items() if not _any_begins(shapes, prefix)]
     marks = OTHERS + PARTS if len(missing) == len(PREFIXES) else OTHERS
-    what = next((f"is {words}" for mark, words in marks if any(mark in name for name in names)), "")
+    what = next((f"is {words}" for mark, words in marks if any(mark in name for name in shapes)), "")
     if not what and missing:
-        what = f"has no {' and no '.join(missing)}" if len(missing) < len(PREFIXES) else "is no Stable Diffusion model"
+        what = _what_is_there(shapes, missing)
     if what:
         raise DbtuiError("This file is not supported", f"{printable(path)} {what}.", SUPPORTED)
-    openclip = _any_begins(names, f"{PREFIXES['text_encoder']}{OPENCLIP}.")
-    if openclip == _any_begins(names, f"{PREFIXES['text_encoder']}{CLIP}."):
+    openclip = _any_begins(shapes, f"{PREFIXES['text_encoder']}{OPENCLIP}.")
+    if openclip == _any_begins(shapes, f"{PREFIXES['text_encoder']}{CLIP}."):
         raise _damaged(path, "its text encoder is neither that of 1.x nor that of 2.x")
     return SD2 if openclip else SD1
+
+
+def _what_is_there(shapes: original_sizes.Shapes, missing: list[str]) -> str:
+    """What a file is of which components are missing, and that no mark tells."""
+    if len(missing) < len(PREFIXES):
+        averaged = "unet" in missing and _any_begins(shapes, EMA)
+        beside = "; the averaged weights (EMA) in it are not read in its place" if averaged else ""
+        return f"has no {' and no '.join(SPELLED[part] for part in missing)}: it is a part of a model{beside}"
+    # An embedding has a name of its own choice, and the width of a text encoder.
+    few = 0 < len(shapes) <= 2 and all(len(shape) <= 2 and shape[-1:] in EMBEDDINGS for shape in shapes.values())
+    return f"is {EMBEDDING}" if few else "is no Stable Diffusion model" if shapes else "has no weights that can be used"
 
 
 def _configs(family: _Family) -> dict[str, dict[str, Any]]:

@@ -113,12 +113,20 @@ class _Archive:
 
     def tensors(self) -> dict[str, Stored]:
         top = _mapping(read_pickle(self._read(f"{self._root}data.pkl")))
-        inner = _mapping(top.get("state_dict"))
-        found: dict[str, Stored] = {}
-        for name, value in (inner or top).items():
-            if isinstance(name, str) and (tensor := self._tensor(value)):
-                found[name] = tensor
+        found = self._tensors_in(_mapping(top.get("state_dict")) or top)
+        if not found:  # what is no model may have them a level deeper, as an embedding does; its names say what it is
+            for name, value in top.items():
+                deeper = self._tensors_in(_mapping(value))
+                found |= {f"{name}.{inner}": tensor for inner, tensor in deeper.items()}
+        # Tensors may share what is stored, but not so that they need far more memory than the file has bytes.
+        if sum(math.prod(tensor.shape) * BYTES[tensor.kind] for tensor in found.values()) > 2 * self._size:
+            raise DamagedError("its tensors are larger than the file")
         return found
+
+    def _tensors_in(self, values: dict[Any, Any]) -> dict[str, Stored]:
+        return {
+            name: tensor for name, value in values.items() if isinstance(name, str) and (tensor := self._tensor(value))
+        }
 
     def _tensor(self, value: object) -> Stored | None:
         """The tensor that ``value`` describes, if it does. Raises DamagedError if its storage cannot hold it."""

@@ -17,6 +17,8 @@ UNICAST = ipaddress.ip_network("2000::/3")
 """All of IPv6 that is public; what is outside it is local, reserved or a form of an IPv4 address."""
 THIS_MACHINE = ipaddress.ip_network("0.0.0.0/8")
 """Another form of loopback on most systems."""
+CREDENTIALS = {ipaddress.ip_address(ip) for ip in ("fd00:ec2::254", "100.100.100.200", "192.0.0.192", "168.63.129.16")}
+"""Where rented machines are told their own secrets, beside the link-local 169.254.169.254: four providers' addresses."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -61,10 +63,12 @@ def parse_address(url: str) -> Address:
 def refusal(ip: str, allow_private: bool) -> str:
     """Why the IP address ``ip`` is not connected to, or ``""``.
 
-    Link-local addresses are refused even where private ones are allowed: on rented machines
-    they are where the machine's own credentials are served.
+    Link-local addresses, and those in CREDENTIALS, are refused even where private ones are allowed: on rented
+    machines they are where the machine's own credentials are served.
     """
     address = _embedded(ipaddress.ip_address(ip))
+    if address in CREDENTIALS:
+        return f"{ip}, where rented machines are told their own secrets"
     if address.is_link_local or address.is_multicast or address.is_unspecified or address in THIS_MACHINE:
         return f"{ip}, which no web server has"
     public = address.is_global and (address.version == 4 or address in UNICAST) and not address.is_reserved

@@ -24,6 +24,24 @@ BYTES = {"BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "I16": 2, "U16
          "I32": 4, "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8}  # fmt: skip
 
 
+OTHERS = {
+    b"version ": "it is Git's pointer to the weights and not they themselves (`git lfs pull` fetches them)",
+    b"<!DOCTYP": "it is a web page",
+    b"<!doctyp": "it is a web page",
+}
+"""What a file is instead that begins with these eight bytes."""
+
+
+class _UntrueError(ValueError):
+    """Why a header cannot be true, in words for a person."""
+
+
+def is_safetensors(path: Path) -> bool:
+    """Whether the file begins as one of safetensors does, whatever its name. Raises OSError."""
+    with open(path, "rb") as file:
+        return file.read(9)[8:] == b"{"
+
+
 def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     """The tensors of a safetensors file: name to (type, shape).
 
@@ -33,9 +51,12 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     size = path.stat().st_size
     try:
         with open(path, "rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
+            beginning = file.read(8)
+            (length,) = struct.unpack("<Q", beginning)
             if length > min(LONGEST_HEADER, size - 8):
-                raise ValueError("its header is longer than the file, or than that of any model")
+                raise _UntrueError(
+                    OTHERS.get(beginning, "its header is longer than the file, or than that of any model")
+                )
             header: dict[str, Any] = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
         header.pop("__metadata__", None)
         tensors, spans = {}, []
@@ -43,20 +64,20 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
             kind, shape, (start, stop) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
             numbers = (*shape, start, stop)
             if kind not in BYTES or len(shape) > 8 or any(type(n) is not int or not 0 <= n < LARGEST for n in numbers):
-                raise ValueError(f"the entry of {name} makes no sense")
+                raise _UntrueError(f"the entry of {_short(name)} makes no sense")
             if stop - start != math.prod(shape) * BYTES[kind]:
-                raise ValueError(f"{name} does not have the bytes its shape needs")
+                raise _UntrueError(f"{_short(name)} does not have the bytes its shape needs")
             tensors[name] = (kind, shape)
             spans.append((start, stop))
         end = 0
         for start, stop in sorted(spans):
             if start != end:
-                raise ValueError("its tensors overlap or leave gaps")
+                raise _UntrueError("its tensors overlap or leave gaps")
             end = stop
         if size != 8 + length + end:
-            raise ValueError(f"it has {size:,} bytes and should have {8 + length + end:,}")
+            raise _UntrueError(f"it has {size:,} bytes and should have {8 + length + end:,}")
     except (struct.error, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        why = printable(error)[:300] if isinstance(error, ValueError) else "its header makes no sense"
+        why = str(error) if isinstance(error, _UntrueError) else "its header makes no sense"
         raise DbtuiError(
             "A weights file is damaged or cut short",
             f"{printable(path)}: {why}. Nothing was loaded.",
@@ -65,11 +86,17 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     return tensors
 
 
+def _short(name: str) -> str:
+    """A name out of a file, in a line of a sentence."""
+    text = printable(name).replace("\n", "\\n")
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object, if no key is in it twice: two readers could disagree about which one counts."""
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("its header has two entries of one name")
+        raise _UntrueError("its header has two entries of one name")
     return found
 
 

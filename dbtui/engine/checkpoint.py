@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from dbtui.core import checkpoints, paths
 from dbtui.core.checkpoints import STATE, Checkpoint
-from dbtui.core.errors import DbtuiError
+from dbtui.core.config import Config
+from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.fields import AUTO, Value
 from dbtui.core.library import Concept, exists
 from dbtui.core.names import free_name
 from dbtui.core.run import Run
 from dbtui.engine.learner import Learner
+from dbtui.engine.optimizer_state import EIGHT_BIT, OPTIMIZERS, FormError, form_of
 from dbtui.engine.snapshot import Snapshot
 from dbtui.engine.tensor_writers import write_state, write_weights
 
@@ -31,17 +35,46 @@ def write_checkpoint(taken: Snapshot, run: Run, step: int, keep: int) -> Checkpo
 
 
 def load_checkpoint(learner: Learner, checkpoint: Checkpoint) -> None:
-    """Put the learner where it was. The file is read without unpickling anything but tensors."""
+    """Put the learner where it was. The file is read without unpickling anything but tensors.
+
+    Raises DbtuiError if it has the state of another run, or one that cannot be carried over to this machine.
+    """
     learner.load_weights({name: checkpoint.weights(name) for name in learner.trained})
-    state = torch.load(checkpoint.path / STATE, map_location="cpu", weights_only=True)
     try:
-        learner.load_state(state)
+        learner.load_state(_read_state(checkpoint))
+    except FormError as error:
+        raise DbtuiError(
+            f"The checkpoint of step {checkpoint.step} cannot be gone on with here",
+            f"{printable(checkpoint.path)}: {error}. It was left as it is.",
+            "Resume the run where it was trained, or on a machine of that kind; or start a new one.",
+        ) from error
     except (KeyError, ValueError, RuntimeError, TypeError) as error:
         raise DbtuiError(
             "The checkpoint does not fit the run",
-            f"{checkpoint.path}: {error}. It was left as it is.",
+            f"{printable(checkpoint.path)}: {printable(error)}. It was left as it is.",
             "It was written with other parameters or another version; start a new run.",
         ) from error
+
+
+def as_begun(config: Config, checkpoint: Checkpoint | None) -> tuple[Config, str]:
+    """``config`` with the optimizer that ``checkpoint`` has, and a sentence if that is not what was asked for.
+
+    What auto would choose on this machine may be another, and its state cannot become the other's.
+    """
+    form = form_of(_read_state(checkpoint, mmap=True)["optimizer"]) if checkpoint else ""
+    if not form:
+        return config, ""
+    optimizer, asked = OPTIMIZERS[form], config.training.optimizer
+    changes: dict[str, Value] = {"training.optimizer": optimizer}
+    if form == EIGHT_BIT and config.training.graph is True:
+        changes["training.graph"] = False  # its blocks are not those of bf16 weights
+    other = "" if optimizer == asked or asked == AUTO else f"The run goes on with {form}, as it was begun."
+    return config.replace(changes), other
+
+
+def _read_state(checkpoint: Checkpoint, mmap: bool = False) -> dict[str, Any]:
+    """``mmap``: its tensors lie in the file until they are looked at."""
+    return torch.load(checkpoint.path / STATE, map_location="cpu", weights_only=True, mmap=mmap)
 
 
 def publish_concept(learner: Learner, run: Run, resolution: int) -> Concept:

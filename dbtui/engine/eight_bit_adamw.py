@@ -11,6 +11,7 @@ import torch
 from bitsandbytes import functional
 from torch import Tensor, nn
 
+from dbtui.engine.optimizer_state import LEAN, FormError, form_of
 from dbtui.engine.split_weights import SplitWeights, dense, flat, join, split
 
 BLOCK = 256
@@ -96,6 +97,10 @@ class EightBitAdamW(SplitWeights):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put back what ``state_dict`` gave. Raises KeyError, ValueError or RuntimeError if it does not fit."""
+        if (form := form_of(state)) != LEAN:
+            if form:
+                raise FormError(form, LEAN)
+            return  # nothing was learned yet
         for moments, kept in zip(self._moments, state["moments"], strict=True):
             for tensor, values in zip(moments.tensors, kept, strict=True):
                 tensor.copy_(values)

@@ -154,7 +154,7 @@ class Fitting:
         """Until the run is done, if the speed of its steps is known; the rest is taken to be as usual."""
         rates = replace(rates, drawing=rates.drawing or rates.training, writing=rates.writing or USUAL_DISK)
         seconds = estimate(config, self.architecture, self.accelerator.device.type, rates).seconds
-        parts = [seconds[phase] for phase in ("training", "sampling", "saving")]
+        parts = [seconds[phase] for phase in ("training", "sampling", "checkpoints", "saving")]
         left = 1 - self.narrator.step / config.training.steps
         return left * sum(part or 0.0 for part in parts) if rates.training else None
 

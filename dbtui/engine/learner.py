@@ -19,6 +19,7 @@ from dbtui.engine.examples import Batch
 from dbtui.engine.machine import Plan
 from dbtui.engine.models import Models, load_weights, weights_of
 from dbtui.engine.objective import Losses, add_noise, dreambooth_loss, learning_rate, min_snr_weights, target
+from dbtui.engine.optimizer_state import EIGHT_BIT, FormError, as_plain, form_of
 from dbtui.engine.ranks import ALONE, Ranks
 
 MOST_OVERFLOWS = 25
@@ -262,14 +263,23 @@ class Learner:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Put back what ``state`` gave."""
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Put back what ``state`` gave, or that of another learner. Raises FormError if it cannot be carried over.
+
+        Rates and switches stay this learner's own. A scaler that finds its scale anew costs some steps of fp16.
+        """
+        kept, here = state["optimizer"], self.optimizer.state_dict()
+        if self.plan.optimizer == "adamw":
+            self.optimizer.load_state_dict({**here, "state": as_plain(kept, self.parameters)})
+        elif (form := form_of(kept)) not in ("", EIGHT_BIT):
+            raise FormError(form, EIGHT_BIT)
+        else:
+            self.optimizer.load_state_dict(kept)
         if self.average is not None:
             self.average.load_state_dict(state["average"])
             self.average.to(self.accelerator.device)
-        if self.accelerator.scaler is not None and state["scaler"]:
+        if self.accelerator.scaler is not None and state.get("scaler"):
             self.accelerator.scaler.load_state_dict(state["scaler"])
-        self._overflows = state["overflows"]
+        self._overflows = state.get("overflows", 0)
 
     def weights(self, keep: Callable[[Tensor], Tensor] = Tensor.cpu) -> dict[str, dict[str, Tensor]]:
         """The weights of each trained module as files have them, fp32, each as ``keep`` gives it."""

@@ -70,7 +70,7 @@ def train(run: Run, narrator: Narrator, stop: StopFlag, resume: checkpoints.Chec
     found = ranks.as_leader(str(resume.path) if resume else "")
     checkpoint = checkpoints.Checkpoint(Path(found)) if found else None
     narrator.step = start = checkpoint.step if checkpoint else 0
-    learner, examples, resolution = prepare(run, narrator, stop, ranks)
+    learner, examples, resolution = prepare(run, narrator, stop, ranks, checkpoint)
     saver = Saver(run, run.config.training.checkpoints_kept)
     session = Session(run, run.config, narrator, stop, learner, examples, resolution, ranks, saver)
     if checkpoint is not None:

@@ -11,16 +11,18 @@ import torch
 from accelerate import init_empty_weights
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from diffusers.utils import logging as diffusers_logging
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
+from dbtui.core.architecture import Architecture
 from dbtui.core.base_model import COMPONENTS, BaseModel
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.original import Place, file_name, places, standard_name
+from dbtui.core.single_file import LENGTH, VOCABULARY
 from dbtui.core.weights import read_header
+from dbtui.engine.failures import out_of_memory
 from dbtui.engine.original import shape_at, take
 from dbtui.engine.tensor_files import open_tensors
 
@@ -91,23 +93,55 @@ def load_models(base: BaseModel, dtype: torch.dtype = torch.float32) -> Models:
     Names and shapes are compared before memory is taken for a weight.
     """
     quiet_libraries()
+    _check_counts(base)
     try:
         parts = {part: empty_module(part, base.configs[part]) for part in COMPONENTS}
         for part, module in parts.items():
             _fill(base, part, module, dtype)
-        options = {} if base.pad_token is None else {"pad_token": base.pad_token}
         return Models(
             base=base,
             unet=parts["unet"],
             vae=parts["vae"].requires_grad_(False),
             text_encoder=parts["text_encoder"],
-            tokenizer=CLIPTokenizer.from_pretrained(base.tokenizer, local_files_only=True, **options),
+            tokenizer=_tokenizer(base),
             alphas=DDPMScheduler.from_config(base.configs["scheduler"]).alphas_cumprod,
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except DbtuiError:
+        raise
+    except Exception as error:  # whatever the libraries say of configs and words that they cannot read
+        if out_of_memory(error):
+            raise
         raise DbtuiError(
-            "The model cannot be loaded", f"{printable(base.path)}: {printable(error)}", "Download or copy it again."
+            "The model cannot be loaded",
+            f"{printable(base.path)}: {printable(error) or type(error).__name__}",
+            "Download or copy it again.",
         ) from error
+
+
+def _tokenizer(base: BaseModel) -> CLIPTokenizer:
+    """That of ``base``, whose words all have a place in its text encoder. Raises ValueError for one of another model."""
+    options = {} if base.pad_token is None else {"pad_token": base.pad_token}
+    tokenizer = CLIPTokenizer.from_pretrained(base.tokenizer, local_files_only=True, **options)
+    text = {"vocab_size": VOCABULARY, "max_position_embeddings": LENGTH, **base.configs["text_encoder"]}
+    # A tokenizer that does not say how much is read of a prompt has a number without end in its place.
+    length = tokenizer.model_max_length
+    if not isinstance(length, int) or length > text["max_position_embeddings"]:
+        tokenizer.model_max_length = text["max_position_embeddings"]
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    if highest >= text["vocab_size"]:
+        raise ValueError(f"its tokenizer has a word {highest:,}, and its text encoder knows {text['vocab_size']:,}")
+    return tokenizer
+
+
+def _check_counts(base: BaseModel) -> None:
+    """Raise DbtuiError where a config describes more weights than its file has: building it could take any memory."""
+    built = Architecture.of(base)
+    described = {"unet": built.unet(base.resolution), "text_encoder": built.text_encoder()}
+    for part, layers in described.items():
+        count = sum(layer.parameters for layer in layers)
+        if count > 2 * base.parameters[part]:  # what a few are short of is said by name below
+            there = f"{base.parameters[part]:,}"
+            raise _unfit(base, part, f"its config describes {count:,} weights and the file has {there}")
 
 
 def empty_module(part: str, config: Mapping[str, Any]) -> nn.Module:

@@ -11,12 +11,14 @@ from accelerate import Accelerator, DistributedDataParallelKwargs
 
 from dbtui.core.architecture import Architecture
 from dbtui.core.base_model import find_model
+from dbtui.core.checkpoints import Checkpoint
 from dbtui.core.config import Config
 from dbtui.core.errors import printable
 from dbtui.core.fields import AUTO
 from dbtui.core.run import Run
 from dbtui.core.units import plural
 from dbtui.engine import machine
+from dbtui.engine.checkpoint import as_begun
 from dbtui.engine.examples import Examples
 from dbtui.engine.fitting import Fitting
 from dbtui.engine.latents import Latents, Source, encode_pictures
@@ -33,8 +35,12 @@ from dbtui.engine.trackers import accelerator_options
 Progress = Callable[[int, int], None]
 
 
-def prepare(run: Run, narrator: Narrator, stop: StopFlag, ranks: Ranks = ALONE) -> tuple[Learner, Examples, int]:
+def prepare(
+    run: Run, narrator: Narrator, stop: StopFlag, ranks: Ranks = ALONE, resume: Checkpoint | None = None
+) -> tuple[Learner, Examples, int]:
     """The learner and its examples, ready for the first step, and the resolution in pixels.
+
+    Its optimizer is the one that ``resume`` has the state of; that is not read yet.
 
     Raises Stopped if that was asked for, DbtuiError for what a person can mend.
     """
@@ -51,7 +57,9 @@ def prepare(run: Run, narrator: Narrator, stop: StopFlag, ranks: Ranks = ALONE) 
     resolution = base.check_resolution(
         base.resolution if config.data.resolution == AUTO else int(config.data.resolution)
     )
-    config = config.replace({"data.resolution": resolution})
+    config, other = as_begun(config.replace({"data.resolution": resolution}), resume)
+    if other:
+        narrator.log(other, "warning")
     architecture = Architecture.of(base)
     plan = make_plan(config, architecture, ranks)
     for notice in plan.notices:

@@ -15,10 +15,8 @@ import psutil
 import torch
 from torch import Tensor
 
+from dbtui.core.budget import place_of_copy
 from dbtui.engine.learner import Learner
-
-MARGIN = 2**31
-"""Bytes of a GPU that are left free."""
 
 ALIGNMENT = 256
 """Bytes; where each tensor begins."""
@@ -96,16 +94,16 @@ def state_bytes(learner: Learner) -> int:
 
 def _find(learner: Learner, size: int) -> Memory | None:
     """Memory for ``size`` bytes, where it is nearest; None if there is nowhere room."""
-    device = learner.accelerator.device
+    device, free = learner.accelerator.device, 0
     if device.type == "cuda":
         free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-        if free >= size + MARGIN:
-            with contextlib.suppress(torch.OutOfMemoryError):  # what is reserved may lie in pieces
-                return Memory(size, device, pinned=False)
-    # Half of it: the disk's cache wants as much again.
-    if psutil.virtual_memory().available >= 2 * size:
-        return Memory(size, torch.device("cpu"), pinned=device.type == "cuda")
-    return None
+    available = psutil.virtual_memory().available
+    place = place_of_copy(size, free, available)
+    if place == "gpu":
+        with contextlib.suppress(torch.OutOfMemoryError):  # what is reserved may lie in pieces
+            return Memory(size, device, pinned=False)
+        place = place_of_copy(size, 0, available)
+    return Memory(size, torch.device("cpu"), pinned=device.type == "cuda") if place else None
 
 
 def _aligned(size: int) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dbtui.engine.kernels.adamw import CHUNK, _adamw, _squares
+from dbtui.engine.optimizer_state import as_split
 from dbtui.engine.split_weights import SplitWeights, dense
 
 
@@ -89,7 +90,8 @@ class SplitAdamW(SplitWeights):
         return {"first": self.first, "second": self.second, "steps": self._steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` gave. Raises KeyError or RuntimeError if it does not fit."""
+        """Put back what ``state_dict`` gave, or torch's AdamW. Raises KeyError, ValueError or RuntimeError if it does not fit."""
+        state = as_split(state, self)
         self.first.copy_(state["first"])
         self.second.copy_(state["second"])
         self._steps.copy_(state["steps"])

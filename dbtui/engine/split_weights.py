@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +21,7 @@ class SplitWeights:
     def __init__(self, parameters: Sequence[nn.Parameter], masters: Sequence[Tensor]) -> None:
         """``masters`` are the fp32 weights, on any device."""
         self.parameters = list(parameters)
-        self._places = [0]
-        for p in self.parameters:
-            self._places.append(self._places[-1] + math.ceil(p.numel() / ALIGNMENT) * ALIGNMENT)
+        self._places = places(self.parameters)
         self.lows = torch.zeros(self._places[-1], dtype=torch.int16, device=self.parameters[0].device)
         for index, master in enumerate(masters):
             self.load_master(index, master)
@@ -40,9 +38,30 @@ class SplitWeights:
         joined = join(flat(parameter.detach()), self._part(self.lows, index))
         return joined.as_strided(parameter.shape, parameter.stride())
 
+    def laid_out(self, tensors: Mapping[int, Tensor]) -> Tensor:
+        """``tensors``, each of a parameter's shape, in one row of fp32 as the parameters lie in memory; 0 elsewhere.
+
+        Raises RuntimeError for one of another shape.
+        """
+        row = torch.zeros(self._places[-1])
+        for index, tensor in tensors.items():
+            parameter = self.parameters[index]
+            if tensor.shape != parameter.shape:
+                raise RuntimeError(f"a tensor is {tuple(tensor.shape)} and should be {tuple(parameter.shape)}")
+            self._part(row, index).copy_(flat(tensor.contiguous(memory_format=memory_format(parameter))))
+        return row
+
     def _part(self, state: Tensor, index: int) -> Tensor:
         start = self._places[index]
         return state[start : start + self.parameters[index].numel()]
+
+
+def places(parameters: Sequence[nn.Parameter]) -> list[int]:
+    """Where each parameter's part of the state begins, in elements, and where the last one ends."""
+    starts = [0]
+    for parameter in parameters:
+        starts.append(starts[-1] + math.ceil(parameter.numel() / ALIGNMENT) * ALIGNMENT)
+    return starts
 
 
 def split(master: Tensor, high: Tensor, low: Tensor) -> None:

@@ -14,6 +14,7 @@ from dbtui.core.dataset import Report, scan
 from dbtui.core.download import Plan, plan_missing
 from dbtui.core.errors import UsageError
 from dbtui.core.fields import AUTO
+from dbtui.core.hub_cache import hub_library
 from dbtui.core.library import exists
 from dbtui.core.names import check_name, free_name, slug
 from dbtui.core.receive import Listener
@@ -50,6 +51,7 @@ def check(
     Raises UsageError or DbtuiError for the first thing that is wrong.
     """
     config.check()
+    hub_library()  # which the trainer's libraries begin with, for a model of any kind
     _check_tracker(config.training.track)
     urls = [] if config.data.folder else config.data.urls
     if not config.data.folder and not (urls and download):

@@ -19,6 +19,7 @@ import psutil
 
 from dbtui import __version__
 from dbtui.core import hub, paths
+from dbtui.core.errors import UsageError
 from dbtui.core.hub_cache import cache_root, is_offline
 from dbtui.core.tty import Capabilities, has_terminal
 from dbtui.core.units import format_bytes, plural
@@ -199,7 +200,10 @@ def check_folders() -> list[Check]:
         bad = fault or (free < LEAST_ROOM and label == "data")
         value = f"{format_bytes(free)} free in {folder}{f': {fault}' if fault else ''}"
         checks.append(Check("Folders", label, value, PROBLEM if bad else NOTE if hint else OK, hint))
-    models = cache_root()
+    try:
+        models = cache_root()
+    except UsageError as error:
+        return [*checks, Check("Folders", "models", error.message, PROBLEM, error.hint)]
     existing = next(path for path in (models, *models.parents) if path.exists())
     usable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
     value = f"{format_bytes(free_space(models))} free in {models}{'' if usable else ': cannot be written'}"
@@ -232,7 +236,11 @@ def check_hub() -> Check:
         return Check(
             "Hub", "login", "offline: HF_HUB_OFFLINE is set, nothing is downloaded", NOTE, "unset HF_HUB_OFFLINE"
         )
-    if hub.logged_in():
+    try:
+        logged_in = hub.logged_in()
+    except UsageError as error:
+        return Check("Hub", "login", error.message, PROBLEM, error.hint)
+    if logged_in:
         return Check("Hub", "login", f"there is a token for {hub.endpoint()}")
     hint = "Only gated and private models need one: dbtui login"
     return Check("Hub", "login", f"no token for {hub.endpoint()}", NOTE, hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -114,3 +115,23 @@ def test_errors_are_json_where_json_was_asked_for() -> None:
     result = dbtui("show", "nobody", "--json")
     assert result.returncode == 2
     assert json.loads(result.stdout)["error"]["title"] == "There is no concept 'nobody'"
+
+
+@pytest.mark.parametrize("name,value", [("HF_ENDPOINT", "http://[::1"), ("HF_HUB_DOWNLOAD_TIMEOUT", "soon")])
+@pytest.mark.parametrize("command", [["train", str(BEAR), "--model", "mini"], ["login"], ["cache"]])
+def test_an_environment_that_the_hub_s_library_cannot_begin_with_is_named(
+    command: list[str], name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = dbtui(*command)
+    assert result.returncode in (1, 2)
+    if command != ["login"] or name != "HF_ENDPOINT":  # nothing came to log in with
+        assert name in result.stderr or "No token came" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["login", "ls", "where"])
+def test_a_shell_may_close_any_of_the_three_streams(command: str) -> None:
+    for closed in ("<&-", ">&-", "2>&-"):
+        line = f"{shlex.quote(sys.executable)} -m dbtui {command} {closed}"
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+        assert done.returncode == (2 if command == "login" else 0) and "Traceback" not in done.stderr + done.stdout

@@ -64,6 +64,14 @@ def test_everything_is_tried_and_told() -> None:
     assert not list(Path(os.environ["DBTUI_HOME"]).rglob(".doctor-*")), "nothing is left of the trials"
 
 
+def test_settings_of_the_hub_that_make_no_sense_are_lines_of_the_page() -> None:
+    result = doctor("--json", HF_ENDPOINT="http://[::1", HF_HUB_OFFLINE="0")
+    found = checks(json.loads(result.stdout))
+    assert result.returncode == 1
+    for line in ("Folders/models", "Hub/login"):
+        assert found[line]["state"] == "problem" and "HF_ENDPOINT" in found[line]["value"]
+
+
 def test_a_broken_torch_is_a_line_of_the_page(shadow: Path) -> None:
     (shadow / "torch.py").write_text("raise ImportError('libcudart.so.12: \\x1b[31mcannot open\\nmore')")
     result = doctor(PYTHONPATH=before(shadow))

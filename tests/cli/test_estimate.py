@@ -22,7 +22,16 @@ def estimate(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_table_has_every_part_and_nothing_is_started() -> None:
     result = estimate()
     assert result.returncode == 0, result.stderr
-    for word in ("memory while training", "weights", "gradients", "disk", "checkpoints", "stays afterwards", "time"):
+    for word in (
+        "memory while training",
+        "weights",
+        "gradients",
+        "disk",
+        "checkpoints",
+        "stays afterwards",
+        "time",
+        "in the machine's memory",
+    ):
         assert word in result.stdout
     assert "unknown" in result.stdout and "\x1b" not in result.stdout
     assert not paths.runs_dir().exists() and not paths.concepts_dir().exists()
@@ -33,6 +42,9 @@ def test_json_adds_up() -> None:
     assert sum(values["memory"]["parts"].values()) == values["memory"]["needed"] < values["memory"]["free"]
     assert sum(values["disk"]["parts"].values()) == values["disk"]["needed"] < values["disk"]["free"]
     assert values["seconds"]["total"] is None
+    assert (
+        values["memory"]["checkpoint_copy"]["bytes"] > 0 and values["memory"]["checkpoint_copy"]["place"] == "machine"
+    )
 
 
 def test_more_is_asked_for_more() -> None:

@@ -101,6 +101,11 @@ def test_from_photos_to_pictures_and_out_of_the_library(tmp_path: Path) -> None:
         "a sks toy \u96ea\nNegative prompt: blur\nSteps: 2, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 8"
     )
 
+    quick = ("sample", "mini", "a toy", "--rows", "1", "--cols", "1", "--steps", "1", "--show")
+    shown = dbtui(*quick, "--out", str(tmp_path / "words"))
+    assert shown.stdout == f"{tmp_path}/words/grid.png\n", "a file gets words, not colours"
+    assert "\x1b[" in dbtui(*quick, "--out", str(tmp_path / "blocks"), "--images", "blocks").stdout, "unless asked to"
+
     assert dbtui("train", str(BEAR.folder), "--name", "rex", *SMALL).returncode == 2, "the name is taken"
     assert dbtui("rename", "rex", "max").returncode == 0
     assert json.loads(dbtui("show", "max", "--json").stdout)["prompt"] == BEAR.prompt

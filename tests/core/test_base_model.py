@@ -94,8 +94,26 @@ def test_an_absurd_header_length_is_refused_without_allocating_it(length: int, h
      ({"a": 3}, 0), (b"[]", 0), (b"{", 0), (b"\xff", 0), (b"[" * 10_000, 0)],
 )  # fmt: skip
 def test_a_header_that_cannot_be_true_is_refused(header: dict | bytes, size: int, tmp_path: Path) -> None:
-    with pytest.raises(DbtuiError, match="damaged"):
+    with pytest.raises(DbtuiError, match="damaged") as caught:
         read_header(write_safetensors(tmp_path / "w.safetensors", header, bytes(size)))
+    foreign = ("codec", "Expecting", "unpack", "Exceeds the limit")  # of Python's own errors
+    assert not any(word in caught.value.message for word in foreign)
+
+
+@pytest.mark.parametrize("content,words", [(b"version https://git-lfs.github.com/spec/v1\noid", "git lfs pull"),
+                                           (b"<!DOCTYPE html><html>", "web page")])  # fmt: skip
+def test_what_often_lies_in_the_place_of_weights_is_named(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(DbtuiError, match="damaged") as caught:
+        read_header(tmp_path / "w.safetensors")
+    assert words in caught.value.message
+
+
+def test_a_name_in_a_header_cannot_add_lines_to_what_is_said_of_it(tmp_path: Path) -> None:
+    header = {"w\x1b[2J\nAll is well.": tensor(0, 8, [2], "F33")}
+    with pytest.raises(DbtuiError) as caught:
+        read_header(write_safetensors(tmp_path / "w.safetensors", header, bytes(8)))
+    assert "\n" not in caught.value.message and "\x1b" not in caught.value.message
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\0\0"])
@@ -150,6 +168,13 @@ def test_weights_in_a_format_that_can_run_code_are_refused(hollow_model: Path) -
     assert "can run code" in caught.value.hint
 
 
+def test_a_link_to_weights_that_are_gone_is_called_that(hollow_model: Path) -> None:
+    (hollow_model / UNET).unlink()
+    (hollow_model / UNET).symlink_to(hollow_model / "gone")
+    with pytest.raises(DbtuiError, match="leads nowhere"):
+        find_model(str(hollow_model))
+
+
 def test_weights_of_a_variant_are_found(hollow_model: Path) -> None:
     (hollow_model / UNET).rename(hollow_model / "unet" / "diffusion_pytorch_model.fp16.safetensors")
     model = find_model(str(hollow_model))
@@ -188,22 +213,83 @@ def test_a_part_of_another_kind_is_refused_and_its_code_not_run(
     assert not marker.exists()
 
 
+@pytest.mark.parametrize("file", ["unet/config.json", "text_encoder/config.json", "tokenizer/tokenizer_config.json"])
+def test_a_part_that_asks_for_code_in_the_folder_is_refused_and_it_is_not_run(
+    file: str, hollow_model: Path, edit_json: Callable[..., None]
+) -> None:
+    marker = hollow_model / "ran"
+    (hollow_model / file).with_name("evil.py").write_text(f"open({str(marker)!r}, 'w')\nclass Evil: pass\n")
+    edit_json(hollow_model / file, auto_map={"AutoModel": "evil.Evil"}, trust_remote_code=True)
+    with pytest.raises(DbtuiError, match="never run"):
+        find_model(str(hollow_model))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("part", ["tokenizer", "scheduler", "prior"])
+def test_any_part_whose_class_is_in_the_folder_is_refused(
+    part: str, hollow_model: Path, edit_json: Callable[..., None]
+) -> None:
+    edit_json(hollow_model / "model_index.json", **{part: ["evil", "Evil"]})
+    with pytest.raises(DbtuiError, match=f"Its {part} is .*never run"):
+        find_model(str(hollow_model))
+
+
 def test_an_inpainting_unet_is_refused_by_its_channels(hollow_model: Path, edit_json: Callable[..., None]) -> None:
     edit_json(hollow_model / "unet" / "config.json", in_channels=9)
     with pytest.raises(DbtuiError, match="9 channels"):
         find_model(str(hollow_model))
 
 
-@pytest.mark.parametrize("changes", [{"sample_size": None}, {"block_out_channels": 3}])
-def test_a_config_that_makes_no_sense_is_refused(
+@pytest.mark.parametrize(
+    "part,changes",
+    [("unet", {"sample_size": None}), ("unet", {"sample_size": [64, 64]}), ("unet", {"sample_size": -64}),
+     ("unet", {"block_out_channels": 3}), ("unet", {"block_out_channels": []}),
+     ("unet", {"block_out_channels": [10**9] * 4}), ("unet", {"block_out_channels": [32] * 100_000}),
+     ("unet", {"block_out_channels": "abcd"}), ("unet", {"layers_per_block": 10**6}), ("unet", {"attention_head_dim": 0}),
+     ("unet", {"norm_num_groups": 0}), ("unet", {"norm_num_groups": 7}), ("unet", {"down_block_types": ["Evil"] * 3}),
+     ("vae", {"latent_channels": 16}), ("vae", {"scaling_factor": float("nan")}), ("vae", {"layers_per_block": 10**6}),
+     ("text_encoder", {"num_hidden_layers": 10**7}), ("text_encoder", {"vocab_size": 10**12}),
+     ("text_encoder", {"num_attention_heads": 5}), ("text_encoder", {"hidden_act": "evil"}),
+     ("scheduler", {"num_train_timesteps": 10**9}), ("scheduler", {"beta_schedule": "evil"})],
+)  # fmt: skip
+def test_a_config_that_makes_no_sense_is_refused_with_the_value(
+    part: str, changes: dict, hollow_model: Path, edit_json: Callable[..., None]
+) -> None:
+    edit_json(hollow_model / part / ("scheduler_config.json" if part == "scheduler" else "config.json"), **changes)
+    with pytest.raises(DbtuiError, match="damaged") as caught:
+        find_model(str(hollow_model))
+    assert f"config of its {part}" in caught.value.message and len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize(
+    "changes", [{"class_embed_type": "projection"}, {"encoder_hid_dim": 10**9}, {"conv_in_kernel": 10**6}]
+)
+def test_a_unet_with_parts_of_another_model_is_refused(
     changes: dict, hollow_model: Path, edit_json: Callable[..., None]
 ) -> None:
     edit_json(hollow_model / "unet" / "config.json", **changes)
-    with pytest.raises(DbtuiError, match="damaged"):
+    with pytest.raises(DbtuiError, match="not supported") as caught:
+        find_model(str(hollow_model))
+    assert next(iter(changes)) in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["unet/config.json", "tokenizer/tokenizer.json"])
+@pytest.mark.parametrize("what", ["pipe", "folder", "endless"])
+def test_what_would_be_read_without_end_is_not_read(name: str, what: str, hollow_model: Path) -> None:
+    file = hollow_model / name
+    file.unlink()
+    {"pipe": os.mkfifo, "folder": os.mkdir, "endless": lambda path: os.symlink("/dev/zero", path)}[what](file)
+    with pytest.raises(DbtuiError, match="no regular file"):
         find_model(str(hollow_model))
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]"])
+def test_a_model_without_a_tokenizer_is_refused_before_anything_is_loaded(hollow_model: Path) -> None:
+    shutil.rmtree(hollow_model / "tokenizer")
+    with pytest.raises(DbtuiError, match="tokenizer is missing"):
+        find_model(str(hollow_model))
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b"[" * 100_000, b" " * (2 << 20)])
 def test_a_config_that_is_not_json_is_refused(content: bytes, hollow_model: Path) -> None:
     (hollow_model / "unet" / "config.json").write_bytes(content)
     with pytest.raises(DbtuiError, match=r"unet/config\.json"):

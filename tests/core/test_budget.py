@@ -13,11 +13,12 @@ import pytest
 
 from dbtui.core.architecture import Architecture
 from dbtui.core.base_model import find_model
-from dbtui.core.budget import estimate, step_operations
+from dbtui.core.budget import COPY_MARGIN, checkpoint_bytes, estimate, place_of_copy, step_operations
 from dbtui.core.config import Config
 from dbtui.core.fit import SPARE, decide, find_change, needed, next_smaller, too_big, words
 from dbtui.core.memory import Memory
 from dbtui.core.presets import preset_config
+from dbtui.core.rates import Rates
 from dbtui.core.weights import read_header
 
 GIB = 2**30
@@ -118,6 +119,32 @@ def test_what_saves_memory_is_counted_as_less(architectures: dict[str, Architect
     assert needed(config(**{"training_batch_size": 4, **saving}), architectures["sd1"], "cuda") < needed(
         full, architectures["sd1"], "cuda"
     )
+
+
+def test_a_checkpoint_is_set_aside_where_there_is_room_and_refuses_no_run(
+    architectures: dict[str, Architecture],
+) -> None:
+    saving, never = (
+        estimate(config(training_checkpoint_every=every), architectures["sd1"], "cuda") for every in (100, 0)
+    )
+    assert saving.memory_needed == never.memory_needed and never.copy == 0
+    assert saving.copy == checkpoint_bytes(config(), architectures["sd1"])
+    size, margin = saving.copy, COPY_MARGIN
+    assert place_of_copy(size, size + margin, 0) == "gpu"
+    assert place_of_copy(size, size + margin - 1, 2 * size) == "machine"
+    assert place_of_copy(size, size, 2 * size - 1) == ""
+
+
+def test_what_checkpoints_cost_is_foretold_by_what_they_cost_before(architectures: dict[str, Architecture]) -> None:
+    rates = Rates(training=1e12, writing=1e8, copying=1e10)
+    seconds = [
+        estimate(config(training_checkpoint_every=every), architectures["sd1"], "cuda", rates).seconds
+        for every in (100, 50)
+    ]
+    saves = [(config().training.steps - 1) // every for every in (100, 50)]
+    size = checkpoint_bytes(config(), architectures["sd1"])
+    assert [told["checkpoints"] for told in seconds] == pytest.approx([size * n / 1e10 for n in saves])
+    assert seconds[0]["saving"] == seconds[1]["saving"] == pytest.approx(4 * 859_520_964 / 1e8)
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps", "cpu"])

@@ -206,6 +206,15 @@ def test_a_bomb_of_pixels_is_refused(server: Server, fails: Callable) -> None:
     assert "more" in fails(server.serve("/bomb.png", out.getvalue()))
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_pillow_remarks_of_a_large_picture_is_not_heard(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Callable
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 15_000)  # of which a picture may have twice as many
+    url = server.serve("/large.png", picture())
+    assert len(fetch_pictures([url], tmp_path / "got", allow_private=True)) == 1
+
+
 @pytest.mark.parametrize(("status", "words"), [(404, "404"), (500, "500"), (204, "204"), (206, "206"), (304, "304")])
 def test_answers_that_bring_no_picture_are_named(
     server: Server, fails: Callable, picture: Callable, status: int, words: str

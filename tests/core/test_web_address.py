@@ -25,9 +25,15 @@ def test_addresses_that_are_public(ip: str) -> None:
     assert refusal(ip, allow_private=False) == ""
 
 
-@pytest.mark.parametrize("ip", ["169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:169.254.169.254", "ff02::1"])
+@pytest.mark.parametrize(
+    "ip",
+    [
+        "169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:169.254.169.254", "ff02::1", "fd00:ec2::254",
+        "100.100.100.200", "::ffff:100.100.100.200", "192.0.0.192", "168.63.129.16",
+    ],
+)  # fmt: skip
 def test_no_permission_opens_the_addresses_of_credentials(ip: str) -> None:
-    assert refusal(ip, allow_private=True)
+    assert refusal(ip, allow_private=True) and refusal(ip, allow_private=False)
 
 
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "10.1.2.3", "100.64.0.1", "fd00::1"])

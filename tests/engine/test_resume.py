@@ -175,3 +175,50 @@ def test_a_checkpoint_with_a_flipped_byte_is_left_out(
     assert sound == older
     assert "step 7" in sentence and name in sentence
     assert hashes(train(run).concept) == reference("plain")
+
+
+def rewrite(run: Run, **changes: str) -> None:
+    """Change a run's config, as nobody should: it stands for one whose auto was decided on another machine."""
+    config = run.config.replace({name.replace("__", "."): value for name, value in changes.items()})
+    (run.path / "config.toml").write_text(config.to_toml())
+
+
+def test_a_run_goes_on_with_the_optimizer_that_it_was_begun_with_whatever_auto_would_choose_here(
+    begin_run: Callable, train: Callable, hashes: Callable
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    eight_bit = {"training.optimizer": "adamw8bit"}
+    whole = hashes(train(begin_run(changes=eight_bit)).concept)
+    run = begin_run(changes={**eight_bit, "concept.name": "again"})
+
+    def stop_at_four(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 4:
+            run.request("stop")
+
+    assert train(run, stop_at_four).reason == "stopped"
+    rewrite(run, training__optimizer="auto")
+    ended = train(Run(run.path))
+    assert ended.reason == "done" and hashes(ended.concept) == whole
+    assert whole != hashes(train(begin_run(changes={"concept.name": "adamw"})).concept)
+
+
+def test_a_state_that_this_machine_cannot_go_on_with_is_refused_in_a_sentence_and_kept(
+    begin_run: Callable, train: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("bitsandbytes")
+    from dbtui.core.errors import DbtuiError
+    from dbtui.engine import machine
+
+    run = begin_run(changes={"training.optimizer": "adamw8bit"})
+
+    def stop_at_four(event: Event) -> None:
+        if isinstance(event, Step) and event.step == 4:
+            run.request("stop")
+
+    train(run, stop_at_four)
+    monkeypatch.setattr(machine, "eight_bit_problem", lambda device: "no library for this device")
+    with pytest.raises(DbtuiError, match="cannot be gone on with here") as caught:
+        train(Run(run.path))
+    assert "8-bit Adam" in caught.value.message and "left as it is" in caught.value.message
+    checkpoint, problems = newest_sound(run.checkpoints)
+    assert checkpoint is not None and checkpoint.step == 4 and not problems

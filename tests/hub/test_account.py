@@ -73,11 +73,25 @@ def test_a_token_that_the_hub_does_not_accept_is_not_stored(hub: Any, dbtui: Com
     assert not token_file.exists()
 
 
-@pytest.mark.parametrize("text", ["", "\n", "two words\n", "hf_\u2713\n", "hf_\x1b[2J\n"])
+@pytest.mark.parametrize("text", ["", "\n", "two words\n", "hf_\u2713\n", "hf_\x1b[2J\n", "hf_" + "a" * 2000])
 def test_what_is_no_token_is_not_sent(text: str, hub: Any, dbtui: Command, token_file: Path) -> None:
     result = dbtui("login", hub=hub, text=text)
     assert result.returncode == 2 and not token_file.exists() and hub.seen == []
     assert "Traceback" not in result.stderr and "\x1b" not in result.stderr
+
+
+def test_bytes_that_are_no_text_are_no_token(hub: Any, hub_environment: dict[str, str], token_file: Path) -> None:
+    environment = {**hub_environment, "HF_ENDPOINT": hub.url, "PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "dbtui", "login"]
+    result = subprocess.run(command, input=b"hf_\xff\xfe\n", env=environment, capture_output=True)
+    assert result.returncode == 2 and b"no token" in result.stderr and b"Traceback" not in result.stderr
+    assert not token_file.exists()
+
+
+def test_a_token_that_is_given_as_an_argument_is_not_repeated(hub: Any, dbtui: Command, token_file: Path) -> None:
+    result = dbtui("login", "hf_on_the_command_line", hub=hub)
+    assert result.returncode == 2 and not token_file.exists()
+    assert "hf_on_the_command_line" not in result.stdout + result.stderr and "not an argument" in result.stderr
 
 
 @pytest.mark.parametrize("why", ["offline", "unreachable", "unknown"])

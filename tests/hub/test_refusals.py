@@ -193,3 +193,26 @@ def test_offline_asks_nobody(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_is_no_id_never_reaches_the_hub(name: str, hub: Any) -> None:
     assert not is_missing(name) and hub.seen == []
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["announced", "endless"])
+def test_a_small_file_that_is_large_is_not_taken(told: bool, hub: Any) -> None:
+    """Nobody is asked about the configs, so none may fill the disk."""
+    hub.files["unet/config.json"] = b"{" + b" " * (3 << 20) + b"}"
+    if not told:
+        hub.speak(lengths=False)
+    with pytest.raises(DbtuiError, match="wrong") as caught:
+        download()
+    assert "more than 1.0 MB" in caught.value.message
+    assert not list(hub_cache.cache_root().rglob("*.incomplete"))
+
+
+def test_a_list_that_comes_a_byte_at_a_time_is_not_waited_for(
+    hub: Any, waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbtui.core import hub as asking
+
+    monkeypatch.setattr(asking, "LONGEST_LISTING", -1.0)
+    with pytest.raises(DbtuiError, match="cannot be reached") as caught:
+        download()
+    assert "took longer" in caught.value.message

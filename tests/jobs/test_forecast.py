@@ -74,8 +74,10 @@ def test_auto_makes_do_with_what_is_free(room: Any) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "hint"),
-    [({}, "checkpoints_kept=1"), ({"training_checkpoints_kept": 1}, "checkpoint_every=0")],
-)
+    [({"training_checkpoint_every": 100}, "checkpoints_kept=1"),
+     ({"training_checkpoint_every": 100, "training_checkpoints_kept": 1}, "checkpoint_every=0"),
+     ({"training_checkpoint_every": 450}, "checkpoint_every=0")],
+)  # fmt: skip
 def test_a_disk_that_is_too_full_is_said_with_both_numbers(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], hint: str
 ) -> None:
@@ -86,6 +88,29 @@ def test_a_disk_that_is_too_full_is_said_with_both_numbers(
     assert hint in caught.value.hint and caught.value.message.count("MB") == 2
     monkeypatch.setattr(forecast, "free_space", lambda folder: needed)
     assert check(config(**changes)).forecast.disk_free == needed
+
+
+def test_where_the_photos_of_the_class_fill_the_disk_nothing_that_does_not_help_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Checkpoints can be left out; half a million class pictures stay."""
+    large = {"prior_enabled": True, "prior_class_prompt": "a photo of a toy", "prior_class_images": 5000}
+    parts = check(config(**large)).forecast.budget.disk
+    monkeypatch.setattr(forecast, "free_space", lambda folder: parts["class pictures"] // 2)
+    with pytest.raises(DbtuiError, match="too full") as caught:
+        check(config(**large))
+    assert "--set" not in caught.value.hint and "Make room" in caught.value.hint
+
+
+@pytest.mark.parametrize("left", [0.35, 0.5, 0.65, 0.8, 0.95])
+def test_what_is_named_against_a_full_disk_really_makes_it_fit(monkeypatch: pytest.MonkeyPatch, left: float) -> None:
+    asked = config(training_checkpoints_kept=5, training_checkpoint_every=10, sampling_every=1)
+    needed = check(asked).forecast.budget.disk_needed
+    monkeypatch.setattr(forecast, "free_space", lambda folder: int(needed * left))
+    with pytest.raises(DbtuiError, match="too full") as caught:
+        check(asked)
+    change = dict(parse_assignment(word) for word in caught.value.hint.split() if "=" in word)
+    assert check(asked.replace(change)).forecast.budget.disk_needed <= needed * left
 
 
 def test_the_sentence_has_memory_time_and_disk() -> None:

@@ -27,6 +27,7 @@ from dbtui.engine.latents import Latents
 from dbtui.engine.learner import Learner, NotFiniteError
 from dbtui.engine.machine import Plan
 from dbtui.engine.models import load_models
+from dbtui.engine.optimizer_state import as_plain
 from dbtui.engine.split_adamw import SplitAdamW
 
 HAS_GPU = torch.cuda.is_available()
@@ -168,6 +169,56 @@ def test_resumes_where_it_was(shallow_model: Path, tmp_path: Path) -> None:
     assert losses[0] == losses[1]
     ours, theirs = first.weights()["unet"], second.weights()["unet"]
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def moments(learner: Learner) -> dict[str, list[torch.Tensor]]:
+    """What AdamW remembers of each weight that learns, from either learner."""
+    state = as_plain(learner.state()["optimizer"], learner.parameters)
+    return {
+        name: [state[index][name] for index in range(len(learner.parameters))] for name in ("exp_avg", "exp_avg_sq")
+    }
+
+
+@pytest.mark.parametrize("before,after", [(GraphLearner, Learner), (Learner, GraphLearner)])
+@pytest.mark.parametrize("options", [{}, {"text_encoder": True}], ids=["plain", "text encoder"])
+def test_a_run_goes_on_in_the_other_way_with_all_that_it_knew(
+    before: type[Learner], after: type[Learner], options: dict[str, Any], shallow_model: Path, home: Path
+) -> None:
+    """As where a run of a GPU is resumed without one, or the other way round."""
+    from dbtui.core.checkpoints import Checkpoint, writing
+    from dbtui.engine.checkpoint import load_checkpoint
+    from dbtui.engine.tensor_writers import write_state, write_weights
+
+    first, examples = make(before, shallow_model, **options)
+    train(first, examples, range(2))
+    with writing(home, 2) as folder:
+        for component, weights in first.weights().items():
+            write_weights(folder / f"{component}.safetensors", weights)
+        write_state(folder / "state.pt", first.state())
+    second, _ = make(after, shallow_model, **options)
+    load_checkpoint(second, Checkpoint(home / "step-000002"))
+    for component, weights in first.weights().items():
+        assert all(torch.equal(second.weights()[component][name], weight) for name, weight in weights.items())
+    ours, theirs = moments(second), moments(first)
+    for name, tensors in theirs.items():
+        assert all(torch.equal(mine, wanted) for mine, wanted in zip(ours[name], tensors, strict=True))
+        assert any(tensor.dim() == 4 and bool(tensor.any()) for tensor in tensors), "kernels, whose order differs"
+    losses = [train(learner, examples, range(2, 4)) for learner in (first, second)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    assert {float(kept["step"]) for kept in as_plain(second.state()["optimizer"], second.parameters).values()} == {4}
+
+
+def test_a_state_of_other_weights_is_refused(shallow_model: Path) -> None:
+    fast, examples = make(GraphLearner, shallow_model)
+    plain, _ = make(Learner, shallow_model)
+    train(fast, examples, range(1))
+    train(plain, examples, range(1))
+    state = fast.state()["optimizer"]
+    with pytest.raises(ValueError, match="weights"):
+        plain.load_state({"optimizer": {**state, "first": state["first"][64:]}})
+    kept = plain.state()["optimizer"]["state"]
+    with pytest.raises(RuntimeError, match="should be"):
+        fast.load_state({"optimizer": {"state": {1: kept[0]}}})
 
 
 def test_a_loss_that_is_no_number_names_its_picture_and_changes_nothing(shallow_model: Path) -> None:

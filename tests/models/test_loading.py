@@ -101,7 +101,8 @@ def test_every_scheduler_hears_what_is_predicted(scheduler: str, tiny_file: Tiny
 
 
 def test_names_of_earlier_releases_are_read(tiny_folder: TinyFolder, tmp_path: Path) -> None:
-    """A VAE folder with the attention names of 2022, a text encoder without its prefix, a file without text_model."""
+    """A VAE folder with the attention names of 2022, a text encoder without its prefix, a file without text_model
+    and with the VAE's attention called as diffusers does."""
     import shutil
 
     from safetensors.torch import load_file, save_file
@@ -126,6 +127,8 @@ def test_names_of_earlier_releases_are_read(tiny_folder: TinyFolder, tmp_path: P
     parts = {part: load_file(next((folder / part).glob("*.safetensors"))) for part in COMPONENTS}
     original = to_original(parts, tiny_configs("sd1"))
     bare = {name.replace(".transformer.text_model.", ".transformer."): t.contiguous() for name, t in original.items()}
+    for then, today in (("q", "to_q"), ("k", "to_k"), ("v", "value"), ("proj_out", "to_out.0")):
+        bare = {name.replace(f".attn_1.{then}.", f".attn_1.{today}."): tensor for name, tensor in bare.items()}
     save_file(bare, tmp_path / "bare.safetensors")
     assert_equal(weights(load_models(find_model(str(tmp_path / "bare.safetensors")))), wanted)
 
@@ -170,33 +173,64 @@ def test_a_file_whose_weights_do_not_fit_is_refused_by_the_name_of_one(
     assert name in caught.value.message
 
 
-def test_code_that_comes_with_a_folder_is_not_run(tiny_folder: TinyFolder, tmp_path: Path) -> None:
-    """Every part says that its class is in a file of the folder."""
-    import json
+def test_a_config_that_describes_far_more_than_its_file_has_is_refused_before_memory_is_taken(
+    tiny_folder: TinyFolder, tmp_path: Path, edit_json: Callable[..., None]
+) -> None:
     import shutil
 
     from dbtui.engine.models import load_models
 
-    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "evil"))
-    for part, file in {
-        "unet": "config.json", "vae": "config.json", "text_encoder": "config.json",
-        "tokenizer": "tokenizer_config.json", "scheduler": "scheduler_config.json",
-    }.items():  # fmt: skip
-        (folder / part / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Evil: pass\n")
-        config = json.loads((folder / part / file).read_text())
-        auto = {f"Auto{kind}": "evil.Evil" for kind in ("Config", "Model", "Tokenizer")}
-        more = {
-            "_class_name": "Evil",
-            "auto_map": auto,
-            "trust_remote_code": True,
-            "attn_implementation": "evil/kernel",
-        }
-        (folder / part / file).write_text(json.dumps({**config, **more}))
-    shutil.copy(folder / "unet" / "evil.py", folder / "pipeline.py")
-    assert_equal(
-        weights(load_models(find_model(str(folder)))), weights(load_models(find_model(str(tiny_folder("sd1")))))
-    )
-    assert not (tmp_path / "ran").exists()
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "model"))
+    for changes in ({"block_out_channels": [8192] * 4}, {"layers_per_block": 16}, {"cross_attention_dim": 8192}):
+        shutil.copy(tiny_folder("sd1") / "unet" / "config.json", folder / "unet")
+        edit_json(folder / "unet" / "config.json", **changes)
+        with pytest.raises(DbtuiError, match="its config describes"):
+            load_models(find_model(str(folder)))
+
+
+@pytest.mark.parametrize("content", [b'{"version": "1.0"}', b"\xff\x00", b"[1, 2]"])
+@pytest.mark.parametrize("name", ["vocab.json", "tokenizer.json", "tokenizer_config.json"])
+def test_a_tokenizer_that_makes_no_sense_is_refused_in_a_sentence(
+    name: str, content: bytes, tiny_folder: TinyFolder, tmp_path: Path
+) -> None:
+    import shutil
+
+    from dbtui.engine.models import load_models
+
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "model"))
+    (folder / "tokenizer" / name).write_bytes(content)
+    if (name, content[:1]) == ("tokenizer_config.json", b"{"):
+        return  # which is one that says nothing
+    with pytest.raises(DbtuiError) as caught:
+        load_models(find_model(str(folder)))
+    assert "again" in caught.value.hint
+
+
+def test_a_tokenizer_that_names_no_length_or_too_much_reads_what_the_text_encoder_can(
+    tiny_folder: TinyFolder, tmp_path: Path, edit_json: Callable[..., None]
+) -> None:
+    import shutil
+
+    from dbtui.engine.models import load_models
+
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "model"))
+    wanted = load_models(find_model(str(tiny_folder("sd1")))).embed(["a photo of sks dog"])
+    for length in (10**30, 1000, "many"):
+        edit_json(folder / "tokenizer" / "tokenizer_config.json", model_max_length=length)
+        assert load_models(find_model(str(folder))).embed(["a photo of sks dog"]).equal(wanted)
+
+
+def test_a_tokenizer_with_words_that_the_text_encoder_does_not_know_is_refused(
+    tiny_folder: TinyFolder, tmp_path: Path, edit_json: Callable[..., None]
+) -> None:
+    import shutil
+
+    from dbtui.engine.models import load_models
+
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "model"))
+    edit_json(folder / "tokenizer" / "tokenizer_config.json", pad_token="<a word of its own>")
+    with pytest.raises(DbtuiError, match="49,408"):
+        load_models(find_model(str(folder)))
 
 
 def test_what_was_taught_to_the_embedded_model_is_read_from_a_single_file(tmp_path: Path) -> None:

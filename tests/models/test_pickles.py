@@ -66,6 +66,11 @@ EVIL: dict[str, Callable[[str], bytes]] = {
     "pickle.loads": by_reduce("pickle", "loads"),
     "collections.abc": by_reduce("collections.abc", "Mapping"),
     "copyreg.add_extension": by_reduce("copy_reg", "add_extension"),
+    "torch.hub.load": by_reduce("torch.hub", "load"),
+    "torch.load": by_reduce("torch.serialization", "load"),
+    "numpy.f2py": by_reduce("numpy.f2py.crackfortran", "myeval"),
+    "pip": by_reduce("pip._internal", "main"),
+    "distutils.spawn": by_reduce("distutils.spawn", "spawn"),
     "stack global": lambda c: b"\x80\x04" + text("os") + text("system") + b"\x93" + text(c) + b"\x85R",
     "through another module": lambda c: text("torch") + text("os.system") + b"\x93" + text(c) + b"\x85R",
     "through two": lambda c: text("torch") + text("serialization.os.system") + b"\x93" + text(c) + b"\x85R",
@@ -148,6 +153,7 @@ BOMBS = {
     "nothing remembered": b"h\x05",
     "a number of a million digits": b"I" + b"9" * 1_000_000 + b"\n",
     "no opcode": b"\xff\xfe",
+    "a name that drives a terminal": b"cos\x1b[2J\nsystem\n",
 }
 
 
@@ -161,6 +167,30 @@ def test_a_pickle_takes_no_more_memory_than_its_bytes_are_worth(kind: str, tmp_p
         assert tracemalloc.get_traced_memory()[1] < 100_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_numbers_that_were_chosen_to_slow_a_dict_down_are_left_out(tmp_path: Path) -> None:
+    """Multiples of 2**61 - 1 all have the hash 0: 100,000 of them as keys would take an hour."""
+
+    def number(value: int) -> bytes:
+        data = pickle.encode_long(value)
+        return b"\x8a" + bytes([len(data)]) + data
+
+    slow = b"}(" + b"".join(number(i * (2**61 - 1)) + b"N" for i in range(1, 100_000)) + b"u0"
+    assert read_torch_file(write_torch_file(tmp_path / "m.ckpt", slow + state_dict(tensor()))).keys() == {"w"}
+
+
+def test_tensors_that_share_a_storage_cannot_be_larger_than_the_file(tmp_path: Path) -> None:
+    many = b"".join(f"Vw{i}\n".encode() + tensor() for i in range(3000))
+    file = write_torch_file(tmp_path / "m.ckpt", b"(V" + b"x" * 9 + b"\n(" + b"dVstate_dict\n(" + many + b"dd.")
+    big = write_torch_file(
+        tmp_path / "big.ckpt",
+        b"(Vstate_dict\n(" + many.replace(b"I4\nt", b"I65536\nt").replace(b"(I2\nI2\nt", b"(I256\nI256\nt") + b"dd.",
+        **{"data/0": bytes(4 * 65536)},
+    )
+    assert len(read_torch_file(file)) == 3000
+    with pytest.raises(DbtuiError, match="larger than the file"):
+        read_torch_file(big)
 
 
 def test_a_tensor_is_found_where_torch_put_it(tmp_path: Path) -> None:

@@ -126,13 +126,61 @@ def test_a_file_of_the_published_size_has_the_published_configs(family: str, tmp
      ("text_model.embeddings.token_embedding.weight", "only a text encoder"),
      ("encoder.down.0.block.0.conv1.weight", "only a VAE"),
      ("input_blocks.0.0.weight", "only a UNet"),
-     ("model.diffusion_model.input_blocks.0.0.weight", "has no vae and no text_encoder"),
+     ("model.diffusion_model.input_blocks.0.0.weight", "has no VAE and no text encoder"),
+     ("model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight", "makes films"),
+     ("image_proj.ip_adapter.1.to_k_ip.weight", "an IP-Adapter"),
+     ("single_transformer_blocks.0.norm.weight", "FLUX"),
+     ("transformer.resblocks.0.ln_1.weight", "only a text encoder"),
+     ("model_ema.diffusion_modelout2weight", "no Stable Diffusion model"),
      ("w\x1b[2J", "no Stable Diffusion model")],
 )  # fmt: skip
 def test_what_is_no_stable_diffusion_is_refused_by_its_name(name: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(DbtuiError, match="not supported") as caught:
         find_model(str(write_hollow(tmp_path / "m.safetensors", {name: (4, 4)})))
     assert words in caught.value.message and "\x1b" not in caught.value.message
+
+
+@pytest.mark.parametrize("shapes", [{"<my-cat>": (768,)}, {"clip_l": (2, 768), "clip_g": (2, 1280)}])
+def test_an_embedding_is_known_by_its_width_whatever_its_name(shapes: Shapes, tmp_path: Path) -> None:
+    with pytest.raises(DbtuiError, match="a textual inversion"):
+        find_model(str(write_hollow(tmp_path / "m.safetensors", shapes)))
+
+
+def test_an_embedding_of_the_web_interfaces_is_known_by_its_names(tmp_path: Path) -> None:
+    import torch
+
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": torch.zeros(1, 3)}}, tmp_path / "m.ckpt")
+    with pytest.raises(DbtuiError, match="a textual inversion"):
+        find_model(str(tmp_path / "m.ckpt"))
+
+
+def test_averaged_weights_are_not_taken_for_the_others(tiny_shapes: Shapes, tmp_path: Path) -> None:
+    head = "model.diffusion_model."
+    shapes = {
+        f"model_ema.diffusion_model{name.removeprefix(head).replace('.', '')}" if name.startswith(head) else name: shape
+        for name, shape in tiny_shapes.items()
+    }
+    with pytest.raises(DbtuiError, match=r"has no UNet.*EMA"):
+        find_model(str(write_hollow(tmp_path / "m.safetensors", shapes)))
+
+
+def test_weights_in_8_bit_are_refused_for_that(tiny_shapes: Shapes, tmp_path: Path) -> None:
+    file = write_hollow(tmp_path / "m.safetensors", tiny_shapes)
+    data = file.read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    for entry in header.values():
+        entry["dtype"], entry["data_offsets"] = "F8_E4M3", [offset // 2 for offset in entry["data_offsets"]]
+    text = json.dumps(header).encode()
+    end = max(entry["data_offsets"][1] for entry in header.values())
+    file.write_bytes(struct.pack("<Q", len(text)) + text + bytes(end))
+    with pytest.raises(DbtuiError, match="8 bit"):
+        find_model(str(file))
+
+
+def test_a_safetensors_file_that_is_called_a_ckpt_is_read_as_what_it_is(tiny_file: TinyFile, tmp_path: Path) -> None:
+    (tmp_path / "m.ckpt").symlink_to(tiny_file("sd1"))
+    assert find_model(str(tmp_path / "m.ckpt")).family == "Stable Diffusion 1.x"
 
 
 @pytest.mark.parametrize(
