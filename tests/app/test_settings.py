@@ -68,7 +68,9 @@ def test_every_theme_can_draw_the_library(theme: str, drive: Callable[..., None]
 QUARTERS = set("\u2596\u2597\u2598\u2599\u259a\u259b\u259c\u259d\u259e\u259f")
 
 
-def test_f8_shows_the_pictures_that_are_there_another_way_and_keeps_it(drive: Callable[..., None], concept: Any) -> None:
+def test_f8_shows_the_pictures_that_are_there_another_way_and_keeps_it(
+    drive: Callable[..., None], concept: Any
+) -> None:
     async def script(ui: Any) -> None:
         await ui.sees("mug")
         await ui.press("f9")
