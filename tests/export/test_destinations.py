@@ -140,7 +140,7 @@ def test_an_empty_folder_is_as_good_as_none(shelf: Path) -> None:
 def test_a_base_model_that_is_gone_is_named(rex: Concept, shelf: Path) -> None:
     toml = rex.path / "concept.toml"
     toml.write_text(toml.read_text().replace('"mini"', '"/gone/model"'))
-    with pytest.raises(DbtuiError, match="'rex' is gone.*/gone/model") as caught:
+    with pytest.raises(DbtuiError, match=r"'rex' is gone.*/gone/model") as caught:
         make_order("rex", str(shelf / "rex"))
     assert "Put the model back" in caught.value.hint
 
