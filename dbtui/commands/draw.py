@@ -64,7 +64,7 @@ def sample(
     if not prompt.strip():
         raise UsageError("The prompt is empty", "There is nothing to draw.", "dbtui sample rex 'a photo of sks dog'")
     is_concept, name = _what_draws(concept, safety)
-    folder = out.expanduser().absolute() if out else paths.pictures_dir() / name / time.strftime("%Y%m%d-%H%M%S")
+    folder = paths.expand(out).absolute() if out else paths.pictures_dir() / name / time.strftime("%Y%m%d-%H%M%S")
     _check_out(folder, rows * cols, overwrite)
     first = seed if seed is not None else secrets.randbelow(2**32)
     request = Request(
@@ -86,6 +86,7 @@ def sample(
 def _what_draws(word: str, safety: bool) -> tuple[bool, str]:
     """Whether ``word`` is a concept (else a base model), and its name for a folder; its base model is here then."""
     from dbtui.commands.fetch import fetch_here
+    from dbtui.core import paths
     from dbtui.core.base_model import find_model
     from dbtui.core.hub_cache import is_id
     from dbtui.core.library import find_sound_concept
@@ -98,7 +99,7 @@ def _what_draws(word: str, safety: bool) -> tuple[bool, str]:
             fetch_here(word, safety)
             find_model(word)
         except UsageError as unknown:
-            raise unknown if is_id(word) or Path(word).expanduser().is_file() else error from None
+            raise unknown if is_id(word) or paths.expand(word).is_file() else error from None
         return False, slug(Path(word).name) or "model"
     fetch_here(concept.base, safety)
     return True, concept.name

@@ -223,6 +223,27 @@ def _multiple(unet: Mapping[str, Any], vae: Mapping[str, Any]) -> int:
     return 2 ** (len(vae["block_out_channels"]) + len(unet["block_out_channels"]) - 2)
 
 
+def read_configs(folder: Path) -> dict[str, dict[str, Any]]:
+    """The configs of a model folder, by component and of its scheduler; its weights need not be here.
+
+    Raises DbtuiError unless they, and the tokenizer, are those of a Stable Diffusion without code of its own.
+    """
+    configs = {part: read_json(folder / part / "config.json") for part in COMPONENTS}
+    configs["scheduler"] = read_json(folder / "scheduler" / "scheduler_config.json")
+    _check_code(folder, configs)
+    _check_channels(configs["unet"])
+    check_configs(str(folder), configs, SUPPORTED)
+    _check_tokenizer(folder / "tokenizer")
+    prediction = configs["scheduler"].setdefault("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction"):
+        raise DbtuiError(
+            "This model is not supported",
+            f"It predicts {printable(prediction)}.",
+            "epsilon and v_prediction are supported.",
+        )
+    return configs
+
+
 def _read(name: str, folder: Path, coming: Mapping[str, Coming] = {}) -> BaseModel:
     index = read_json(folder / "model_index.json")
     check_index(name, index)
@@ -230,25 +251,13 @@ def _read(name: str, folder: Path, coming: Mapping[str, Coming] = {}) -> BaseMod
         part: coming[part].path if part in coming else _weights_file(folder / part, stem)
         for part, (_, _, stem) in COMPONENTS.items()
     }
-    configs = {part: read_json(folder / part / "config.json") for part in COMPONENTS}
-    configs["scheduler"] = scheduler = read_json(folder / "scheduler" / "scheduler_config.json")
+    configs = read_configs(folder)
     unet, vae = configs["unet"], configs["vae"]
-    _check_code(folder, configs)
-    _check_channels(unet)
-    check_configs(str(folder), configs, SUPPORTED)
-    _check_tokenizer(folder / "tokenizer")
-    prediction = scheduler.get("prediction_type", "epsilon")
-    if prediction not in ("epsilon", "v_prediction"):
-        raise DbtuiError(
-            "This model is not supported",
-            f"It predicts {printable(prediction)}.",
-            "epsilon and v_prediction are supported.",
-        )
     return BaseModel(
         name=name,
         path=folder,
         family=FAMILIES.get(unet["cross_attention_dim"], "Stable Diffusion (small)"),
-        prediction=prediction,
+        prediction=configs["scheduler"]["prediction_type"],
         resolution=unet["sample_size"] * 2 ** (len(vae["block_out_channels"]) - 1),
         multiple=_multiple(unet, vae),
         weights=weights,

@@ -17,6 +17,7 @@ from dbtui.core.base_model import (
     MINI,
     Coming,
     check_index,
+    read_configs,
     read_json,
     weights_names,
 )
@@ -159,6 +160,7 @@ def make_plan(name: str, listener: Listener, safety: bool = False) -> Plan:
         if file not in listing.files:
             raise _refuse(name, f"It has no {file}", listing, file.split("/")[0], "Its owner has to add it.")
         receiver.receive(file, Facts(), file, LARGEST_TOKENIZER if file in TOKENIZER_FILES else LARGEST_CONFIG)
+    read_configs(snapshot.path)
     snapshot.make_current()
     plan = Plan(listing, snapshot, tuple(_look(receiver, part, file) for part, file in chosen.items()))
     plan = Plan(listing, snapshot, tuple(remote for remote in plan.weights if not snapshot.has(remote.file)))

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dbtui.core import paths
-from dbtui.core.base_model import find_model
 from dbtui.core.errors import DbtuiError, UsageError, printable
-from dbtui.core.library import Concept, find_sound_concept
+from dbtui.core.library import Concept, find_base, find_sound_concept
 from dbtui.core.names import free_name
 from dbtui.core.recipe import MARK
 from dbtui.core.units import format_bytes
@@ -63,7 +62,7 @@ def make_order(
     path = _resolve(entry, destination, format)
     _check_place(path)
     _check_taken(entry, path, format, overwrite)
-    parameters = sum(find_model(entry.base, prediction=entry.prediction).parameters.values())
+    parameters = sum(find_base(entry).parameters.values())
     size = round(parameters * (2 if half else 4) * MARGIN)
     free = free_space(path.parent)
     if size > free:
@@ -107,7 +106,7 @@ def _resolve(concept: Concept, destination: str, format: str) -> Path:
             f"{printable(destination)} ends in {other} and the format is {format}.",
             f"Leave out --format, or name a {'file that ends in ' + suffix if suffix else 'folder'}.",
         )
-    path = Path(destination).expanduser()
+    path = paths.expand(destination)
     if suffix and (path.is_dir() or destination.endswith(os.sep)):
         path = path / f"{concept.name}{suffix}"
     elif suffix and not destination.endswith(suffix):
@@ -164,6 +163,8 @@ def _check_taken(concept: Concept, path: Path, format: str, overwrite: bool) -> 
 
 def not_an_export(path: Path, format: str) -> str:
     """Why ``path`` must not be replaced: what it is instead of an export in ``format``; ``""`` if it is one."""
+    if not path.is_dir() and not path.is_file():
+        return "is no regular file"
     if path.is_dir() != (format == "diffusers"):
         return "is a folder" if path.is_dir() else "is a file"
     if format == "diffusers":

@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from dbtui import __version__
+from dbtui.core import web_address
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.hub_cache import hub_library
 from dbtui.core.hub_errors import Interruption, refusal
@@ -236,8 +237,17 @@ def _ask(
             if response.status not in REDIRECTS or not target or (method == "HEAD" and facts.size is not None):
                 yield response, facts
                 return
-            url = urljoin(url, target)
+            with _connection_errors():
+                url = urljoin(url, target)
+                _refuse_credentials(urlsplit(url).hostname or "")
     raise DbtuiError("The hub leads nowhere", f"{endpoint()} answered with redirects only.", "Check HF_ENDPOINT.")
+
+
+def _refuse_credentials(host: str) -> None:
+    """Raise DbtuiError for an address at which no storage is, but the secrets of rented machines."""
+    with suppress(ValueError):  # it is a name
+        if reason := web_address.refusal(host, allow_private=True):
+            raise DbtuiError("The hub leads nowhere", f"{endpoint()} sends on to {reason}.", "Check HF_ENDPOINT.")
 
 
 @contextmanager

@@ -141,6 +141,24 @@ class Taught(Protocol):
     def base(self) -> str: ...
     @property
     def base_fingerprint(self) -> str: ...
+    @property
+    def prediction(self) -> str: ...
+
+
+def find_base(concept: Taught) -> BaseModel:
+    """The model that the concept was taught on. Raises DbtuiError if it is gone, and as ``base_model.find_model``."""
+    from dbtui.core.base_model import find_model
+
+    try:
+        return find_model(concept.base, prediction=concept.prediction)
+    except UsageError as error:
+        if not os.path.isabs(concept.base) or os.path.exists(concept.base):
+            raise
+        raise DbtuiError(
+            f"The base model of {concept.name!r} is gone",
+            f"It was taught on {printable(concept.base)}, which is not there any more. The concept is as it was.",
+            "Put the model back, or a link to where it is now.",
+        ) from error
 
 
 def check_base(concept: Taught, base: BaseModel) -> None:

@@ -17,7 +17,12 @@ import platformdirs
 def home() -> Path | None:
     """The folder that ``DBTUI_HOME`` names, if it is set."""
     value = os.environ.get("DBTUI_HOME")
-    return Path(value).expanduser().absolute() if value else None
+    return expand(value).absolute() if value else None
+
+
+def expand(path: str | Path) -> Path:
+    """``path`` with ``~`` as the home folder; as it is where there is nobody of that name."""
+    return Path(os.path.expanduser(path))
 
 
 def data_dir() -> Path:

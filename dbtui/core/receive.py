@@ -26,6 +26,9 @@ CHUNK = 1 << 20
 LONGEST_WAIT = 90.0
 """Seconds that a hub may ask to wait; beyond it the person is told instead."""
 
+SLOWEST, GRACE = 1000.0, 60.0
+"""Bytes a second that a connection has to bring after the first seconds: a byte now and then is no download."""
+
 SHORT_DELAYS = (1.0, 2.0)
 """Seconds between attempts while a person waits for an answer."""
 
@@ -160,12 +163,15 @@ class Receiver:
             raise _WrongError(f"the hub sent the bytes from {done:,} on, and those from {here:,} on were asked for")
         if done < here:
             os.truncate(partial, done)
+        began = time.monotonic()
         with open(partial, "ab") as handle:
             self.listener.progress(phase, done, total)
             while chunk := answer.read(CHUNK):
                 handle.write(chunk)
                 done += len(chunk)
                 _refuse_more(done, most)
+                if time.monotonic() > began + GRACE + (done - answer.start) / SLOWEST:
+                    raise _too_slow(done)
                 if total and done > total:
                     raise _WrongError(f"it has more than the {total:,} bytes it should have")
                 patience.reached(done)
@@ -202,6 +208,14 @@ def _cut(done: int, size: int) -> DbtuiError:
         "The download was cut",
         f"The connection ended at {done:,} of {size:,} bytes.",
         "What arrived is kept; try again and it goes on from there.",
+    )
+
+
+def _too_slow(done: int) -> DbtuiError:
+    return DbtuiError(
+        "The download is too slow",
+        f"The hub sends less than {SLOWEST:,.0f} bytes a second; {done:,} of the file are here.",
+        "What arrived is kept; try again later and it goes on from there.",
     )
 
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from dbtui.core import paths
-from dbtui.core.base_model import COMPONENTS, find_model
+from dbtui.core.base_model import COMPONENTS
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.export import CARD, Order, files_in
-from dbtui.core.library import Concept, check_base, find_sound_concept
+from dbtui.core.library import Concept, check_base, find_base, find_sound_concept
 from dbtui.core.original import file_name
 from dbtui.core.recipe import header, model_card, recipe_of
 from dbtui.core.weights import sha256
@@ -76,7 +76,7 @@ def export(order: Order, narrator: Narrator, announce: Callable[[Path], None]) -
 def load_concept(concept: Concept, narrator: Narrator) -> Models:
     """The base model with what was taught in it, on the CPU in 32 bit. Raises DbtuiError if one is not what it was."""
     narrator.phase("checking the weights")
-    base = find_model(concept.base, prediction=concept.prediction)
+    base = find_base(concept)
     check_base(concept, base)
     for part, digest in concept.trained.items():
         if sha256(concept.weights(part)) != digest:

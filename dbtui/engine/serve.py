@@ -21,6 +21,7 @@ from torch import Tensor
 from dbtui.core.base_model import find_model
 from dbtui.core.errors import DbtuiError
 from dbtui.core.grid import Recipe, make_grid, save_png
+from dbtui.core.library import find_base
 from dbtui.core.sources import find_source
 from dbtui.engine.failures import explain, out_of_memory
 from dbtui.engine.models import Models
@@ -86,7 +87,7 @@ class Painter:
 
     def _paint(self, request: dict[str, Any], send: Send, is_cancelled: Callable[[], bool]) -> None:
         source = find_source(request["concept"], request["checkpoint"], request["base"])
-        base = find_model(source.base, prediction=source.prediction)
+        base = find_base(source) if source.weights else find_model(source.base, prediction=source.prediction)
         send("loading", model=source.name)
         models = self._model.get(base, source)
         settings = Settings(

@@ -17,6 +17,7 @@ from dbtui.core.fields import AUTO
 from dbtui.core.hub_cache import hub_library
 from dbtui.core.library import exists
 from dbtui.core.names import check_name, free_name, slug
+from dbtui.core.paths import expand
 from dbtui.core.receive import Listener
 from dbtui.core.run import Run, run_of_name
 from dbtui.jobs.forecast import Forecast, make_forecast
@@ -64,7 +65,7 @@ def check(
     missing = plan(config.model.base)
     base = find_model(config.model.base, missing.coming() if missing else {}, config.model.prediction)
     config = complete(config, base)
-    folder = download(urls) if urls and download else Path(config.data.folder).expanduser().absolute()
+    folder = download(urls) if urls and download else expand(config.data.folder).absolute()
     report = scan(folder, int(config.data.resolution), config.data.exclude, progress)
     config = config.replace({"concept.name": name, "data.folder": "" if urls else str(folder)})
     forecast = make_forecast(config, base, missing.size - missing.arrived if missing else 0)
@@ -88,9 +89,7 @@ def complete(config: Config, base: BaseModel) -> Config:
             "data.resolution": base.check_resolution(base.resolution if asked == AUTO else int(asked)),
             "training.processes": resolve(config.training.processes),
             # A relative path would mean another folder to the trainer.
-            "model.base": str(base.path)
-            if Path(base.name).expanduser().exists() and base.name != "mini"
-            else base.name,
+            "model.base": str(base.path) if expand(base.name).exists() and base.name != "mini" else base.name,
             "model.prediction": base.prediction,
         }
     )
@@ -100,7 +99,7 @@ def choose_name(config: Config) -> str:
     """The concept's name: as asked if it is free, or made from what the photos are of. Raises UsageError."""
     if not config.concept.name:
         folder = config.data.folder
-        source = Path(folder).expanduser().absolute().name if folder else _subject(config.concept.prompt)
+        source = expand(folder).absolute().name if folder else _subject(config.concept.prompt)
         return free_name(slug(source) or "concept", _taken)
     name = check_name(config.concept.name)
     if exists(name):

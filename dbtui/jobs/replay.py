@@ -7,6 +7,7 @@ import time
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+from dbtui.core import paths
 from dbtui.core.errors import UsageError, printable
 from dbtui.core.events import Ended, Event, Started, Step
 from dbtui.core.journal import JournalReader
@@ -71,7 +72,7 @@ class Replay(Follower):
 
 def find_journal(word: str) -> Path:
     """The journal that is meant: a file, the folder of a run, or a run by id or name. Raises UsageError."""
-    path = Path(word).expanduser()
+    path = paths.expand(word)
     if path.is_file():
         return path.absolute()
     journal = path.absolute() / "journal.jsonl" if path.is_dir() else find_run(word).journal

@@ -140,5 +140,18 @@ def test_an_empty_folder_is_as_good_as_none(shelf: Path) -> None:
 def test_a_base_model_that_is_gone_is_named(rex: Concept, shelf: Path) -> None:
     toml = rex.path / "concept.toml"
     toml.write_text(toml.read_text().replace('"mini"', '"/gone/model"'))
-    with pytest.raises(UsageError, match="/gone/model"):
+    with pytest.raises(DbtuiError, match=r"'rex' is gone.*/gone/model") as caught:
         make_order("rex", str(shelf / "rex"))
+    assert "Put the model back" in caught.value.hint
+
+
+def test_a_pipe_is_neither_read_nor_replaced(rex: Concept, shelf: Path) -> None:
+    os.mkfifo(shelf / "out.safetensors")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="no regular file"):
+            make_order("rex", str(shelf / "out.safetensors"), overwrite=overwrite)
+
+
+def test_nobody_has_a_home_of_that_name(rex: Concept) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        make_order("rex", "~nobody-of-this-name/out")

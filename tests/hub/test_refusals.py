@@ -216,3 +216,27 @@ def test_a_list_that_comes_a_byte_at_a_time_is_not_waited_for(
     with pytest.raises(DbtuiError, match="cannot be reached") as caught:
         download()
     assert "took longer" in caught.value.message
+
+
+def test_a_file_that_comes_a_byte_at_a_time_is_not_waited_for(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbtui.core import receive
+
+    monkeypatch.setattr(receive, "GRACE", -1e6)
+    with pytest.raises(DbtuiError, match="too slow") as caught:
+        download()
+    assert "kept" in caught.value.hint
+
+
+@pytest.mark.parametrize("target", ["http://[::1", "file:///etc/passwd", "http://169.254.169.254/", "http://a b/"])
+def test_a_redirect_that_leads_nowhere_is_not_followed(target: str, hub: Any, waits: list[float]) -> None:
+    hub.fail("unet/config.json", status=302, headers={"Location": target}, times=9)
+    with pytest.raises(DbtuiError, match=r"cannot be reached|leads nowhere"):
+        download()
+
+
+def test_configs_are_looked_at_before_the_weights_are_fetched(hub: Any) -> None:
+    config = json.loads(hub.files["text_encoder/config.json"])
+    hub.files["text_encoder/config.json"] = json.dumps({**config, "auto_map": {"AutoModel": "evil.Evil"}}).encode()
+    with pytest.raises(DbtuiError, match="never run"):
+        make_plan("tiny/sd", Listener())
+    assert not hub.asked("safetensors") and is_missing("tiny/sd")
