@@ -13,8 +13,9 @@ Function = Callable[..., Tensor]
 
 
 @pytest.fixture(autouse=True)
-def poisoned_memory() -> Iterator[None]:
-    """What ``torch.empty`` gives is full of NaN, so that whatever is not written shows."""
+def strict_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No TF32; and what ``torch.empty`` gives is full of NaN, so that whatever is not written shows."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     assert torch.utils.deterministic.fill_uninitialized_memory

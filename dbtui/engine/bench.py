@@ -109,24 +109,29 @@ def time_training(order: Order, model: str, base: BaseModel, resolution: int, ba
             "training.optimizer": "adamw",
         }
     )  # fmt: skip
-    architecture = Architecture.of(base)
-    plan = make_plan(config, architecture, ALONE)
-    accelerator = Accelerator(mixed_precision=plan.precision, cpu=plan.device == "cpu")
-    models = load_models(base).to(accelerator.device)
-    side = resolution // models.latent_factor
-    mean = torch.randn(PHOTOS, models.unet.config.in_channels, side, side)
-    latents = Latents(mean, torch.full_like(mean, 0.1), tuple((i,) for i in range(PHOTOS)), ("random",) * PHOTOS)
-    examples = Examples(latents, None, config.training, models.vae.config.scaling_factor, len(models.alphas))
-    learner = Fitting(config, base, architecture, accelerator, examples, ALONE, Narrator(None)).learner(models, plan)
+    learner, examples = fitted(config, base)
     seconds = _seconds_each(learner, examples, steps)
-    carried_out = learner.plan.applied_to(config)
     trained = sum(parameter.numel() for parameter in learner.parameters)
-    least = ceiling.seconds(step_operations(carried_out, architecture), trained)
+    least = ceiling.seconds(step_operations(learner.plan.applied_to(config), Architecture.of(base)), trained)
     return Row(
         what="training", model=model, resolution=resolution, batch=batch, precision=learner.plan.precision,
         how=_words(learner.plan), milliseconds=seconds * 1000, pictures=batch / seconds, memory=_memory(),
         floor=least / seconds,
     )  # fmt: skip
+
+
+def fitted(config: Config, base: BaseModel) -> tuple[Learner, Examples]:
+    """A learner as a run of ``config`` would have it here, on random latents. Raises what a run would raise."""
+    architecture = Architecture.of(base)
+    plan = make_plan(config, architecture, ALONE)
+    accelerator = Accelerator(mixed_precision=plan.precision, cpu=plan.device == "cpu")
+    models = load_models(base).to(accelerator.device)
+    side = int(config.data.resolution) // models.latent_factor
+    mean = torch.randn(PHOTOS, models.unet.config.in_channels, side, side)
+    latents = Latents(mean, torch.full_like(mean, 0.1), tuple((i,) for i in range(PHOTOS)), ("random",) * PHOTOS)
+    examples = Examples(latents, None, config.training, models.vae.config.scaling_factor, len(models.alphas))
+    fitting = Fitting(config, base, architecture, accelerator, examples, ALONE, Narrator(None))
+    return fitting.learner(models, plan), examples
 
 
 def _words(plan: machine.Plan) -> str:

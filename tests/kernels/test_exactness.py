@@ -11,7 +11,7 @@ from torch.nn import functional
 
 pytest.importorskip("triton")
 
-from exactness import DEVICE, assert_exact, distance, poisoned_memory, rounding  # noqa: F401
+from exactness import DEVICE, assert_exact, distance, rounding, strict_torch  # noqa: F401
 
 from dbtui.core.base_model import find_model
 from dbtui.engine.fused import fuse
