@@ -18,8 +18,9 @@ from dbtui.core.errors import DbtuiError
 from dbtui.core.fit import SPARE, needed
 from dbtui.core.memory import CONTEXT
 from dbtui.core.presets import preset_config
+from dbtui.engine import fitting
 from dbtui.engine.bench import fitted
-from dbtui.engine.probe import probe
+from dbtui.engine.probe import Probe, probe
 
 WAYS: list[tuple[bool, str, bool]] = [(True, "adamw", False), (False, "adamw8bit", False), (False, "adamw8bit", True)]
 """What auto becomes on ever smaller cards: graph, optimizer, checkpointing."""
@@ -30,35 +31,45 @@ def asked(base: BaseModel, config: Config | None = None, **training: Any) -> Con
     return (config or Config()).replace({"model.base": str(base.path), "data.resolution": 512, **changes})
 
 
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[Probe]:
+    """What was found out of each learner that was tried."""
+    found: list[Probe] = []
+    monkeypatch.setattr(fitting, "probe", lambda *about: found.append(probe(*about)) or found[-1])
+    return found
+
+
 def train_on(card: Callable[[float], None], config: Config, base: BaseModel, size: float) -> Any:
-    """The learner that auto made on a card of ``size`` bytes, after two steps, and what the probe says of it."""
+    """The learner that auto made on a card of ``size`` bytes, after two steps."""
     card(size)
-    torch.cuda.reset_peak_memory_stats()
     learner, examples = fitted(config, base)
     for step in range(2):
         assert learner.step(step, list(examples.of_step(step))).outcome().loss > 0
     assert torch.cuda.max_memory_reserved() + CONTEXT["cuda"] <= size
-    return learner, probe(learner, list(examples.of_step(0)), learner.plan.applied_to(config), Architecture.of(base))
+    return learner
 
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_auto_takes_the_fastest_way_that_fits(
-    sd15: BaseModel, card: Callable[[float], None], way: tuple[bool, str, bool]
+    sd15: BaseModel, card: Callable[[float], None], probes: list[Probe], way: tuple[bool, str, bool]
 ) -> None:
     graph, optimizer, checkpointing = way
     exactly = asked(sd15, precision="bf16", graph=graph, optimizer=optimizer, gradient_checkpointing=checkpointing)
     counted = needed(exactly, Architecture.of(sd15), "cuda")
-    learner, taken = train_on(card, asked(sd15), sd15, 1.005 * counted / (1 - SPARE))
-    plan = learner.plan
+    plan = train_on(card, asked(sd15), sd15, 1.005 * counted / (1 - SPARE)).plan
     assert (plan.graph, plan.optimizer, plan.gradient_checkpointing) == way
+    (taken,) = probes
     assert taken.fits and taken.memory == pytest.approx(counted, rel=0.1)
 
 
-def test_the_way_of_least_memory_fits_a_small_card(sd15: BaseModel, card: Callable[[float], None]) -> None:
+def test_the_way_of_least_memory_fits_a_small_card(
+    sd15: BaseModel, card: Callable[[float], None], probes: list[Probe]
+) -> None:
     config = asked(sd15, preset_config("low-vram"), precision="bf16", graph=True)
     counted = needed(config, Architecture.of(sd15), "cuda")
-    learner, taken = train_on(card, config, sd15, 1.1 * counted)
-    assert learner.plan.lean and taken.memory == pytest.approx(counted, rel=0.15)
+    assert train_on(card, config, sd15, 1.1 * counted).plan.lean
+    (taken,) = probes
+    assert taken.memory == pytest.approx(counted, rel=0.15)
 
 
 def test_what_cannot_fit_is_refused_before_the_first_step(sd15: BaseModel, card: Callable[[float], None]) -> None:
