@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 # Before anything imports Triton, which decides then: where there is no GPU, kernels run in its interpreter.
-if shutil.which("nvidia-smi") is None:
+if shutil.which("nvidia-smi") is None and not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 # Before anything imports torch: two workers on two cores, whose threads spin while they wait, never come to an end.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-WIDTH = 118
+WIDTH = 136
 """Columns of the table at least: it is as often kept in a file as read in a window."""
 
 
@@ -27,12 +28,19 @@ WIDTH = 118
 @click.option("--precision", type=click.Choice(("auto", "bf16", "fp16", "no")), default="auto", show_default=True)
 @click.option(
     "--against", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="SCRIPT",
-    help="Time this train_dreambooth.py of diffusers beside it.",
+    help="Time this train_dreambooth.py of diffusers beside it, and its pipeline beside the sampling.",
+)  # fmt: skip
+@click.option(
+    "--arguments", default="", metavar="WORDS", help='More for the script, as in "--use_8bit_adam --allow_tf32".'
+)
+@click.option(
+    "--whole", type=click.IntRange(0, 100_000), default=0, metavar="STEPS",
+    help="Also time a whole training of so many steps, from the command to the concept, part by part.",
 )  # fmt: skip
 @json_option
 def bench(
     model: str | None, batch: str, resolution: str, steps: int, draw_steps: int, precision: str, against: Path | None,
-    as_json: bool,
+    arguments: str, whole: int, as_json: bool,
 ) -> int:  # fmt: skip
     """Measure training and drawing on this machine, with random weights: nothing is downloaded or kept.
 
@@ -52,6 +60,8 @@ def bench(
         draw_steps=draw_steps,
         precision=precision,
         against=str(against.absolute()) if against else "",
+        arguments=shlex.split(arguments),
+        whole=whole,
     )
     device: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []

@@ -43,6 +43,10 @@ class Order:
     draw_steps: int = 25
     precision: str = "auto"
     against: str = ""
+    arguments: list[str] = field(default_factory=list)
+    """Of the script, beside those that it is given anyway."""
+    whole: int = 0
+    """Steps of a whole training, from the command to the concept; 0 for none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,14 +54,14 @@ class Row:
     """One line of the table; what was not measured is None, and ``problem`` says why."""
 
     what: str
-    """training, sampling, or the name of a script."""
+    """training, sampling, class pictures, diffusers for its pipeline, whole training or a part of it, or a script's name."""
     model: str
     resolution: int
     batch: int
     precision: str = ""
     how: str = ""
     milliseconds: float | None = None
-    """For a training step; of sampling, for the whole grid."""
+    """For a training step; else for the whole of it."""
     pictures: float | None = None
     """A second."""
     memory: int | None = None

@@ -32,6 +32,8 @@ class Source:
     prediction: str = AUTO
     base_fingerprint: str = ""
     resolution: int = 0
+    graph: bool = False
+    """Whether its training was asked to draw by a CUDA graph."""
     concept: str = ""
     checkpoint: str = ""
     """The folder of a checkpoint."""
@@ -61,6 +63,7 @@ def of_concept(concept: Concept) -> Source:
         prediction=concept.prediction,
         base_fingerprint=concept.base_fingerprint,
         resolution=concept.resolution,
+        graph=_draws_by_graph(concept),
         concept=concept.name,
         weights={component: concept.weights(component) for component in concept.trained},
         digests=concept.trained,
@@ -88,6 +91,7 @@ def of_checkpoint(checkpoint: Checkpoint) -> Source:
         prediction=config.model.prediction,
         base_fingerprint=taught.base_fingerprint if taught else "",
         resolution=_resolution(run),
+        graph=config.sampling.graph,
         checkpoint=str(checkpoint.path),
         weights={component: checkpoint.weights(component) for component in digests},
         digests=digests,
@@ -103,6 +107,14 @@ def of_run(run: Run) -> list[Source]:
         except (DbtuiError, OSError):  # it has gone since, or is of no use
             continue
     return found
+
+
+def _draws_by_graph(concept: Concept) -> bool:
+    run = run_of(concept)
+    try:
+        return run is not None and run.config.sampling.graph
+    except (UsageError, OSError):
+        return False
 
 
 def _resolution(run: Run) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,6 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-import psutil
 import torch
 from accelerate import Accelerator
 
@@ -23,7 +23,9 @@ from dbtui.core.budget import step_operations
 from dbtui.core.config import Config
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.engine import machine
+from dbtui.engine.bench_drawing import peak_memory, time_drawing, ways_of_drawing
 from dbtui.engine.bench_script import time_script
+from dbtui.engine.bench_whole import time_whole_training
 from dbtui.engine.examples import Examples
 from dbtui.engine.failures import out_of_memory
 from dbtui.engine.fitting import Fitting
@@ -33,12 +35,10 @@ from dbtui.engine.models import empty_module, load_models
 from dbtui.engine.narrator import Narrator
 from dbtui.engine.prepare import make_plan
 from dbtui.engine.ranks import ALONE
-from dbtui.engine.sampler import Drawing, Settings, draw
 from dbtui.engine.tensor_writers import write_weights
 
-PROMPT = "a photo of sks toy"
-PHOTOS, GRID, WARM_UP = 5, 9, 3
-"""Photos that are learned, pictures of a grid, and steps that are not counted."""
+PHOTOS, WARM_UP = 5, 3
+"""Photos that are learned, and steps that are not counted."""
 
 ADAMW_BYTES = 26
 """Of memory traffic that an AdamW step needs for each weight: gradient, weight, master and moments, read and written."""
@@ -71,16 +71,19 @@ def bench(order: Order, tell: Callable[[str], None]) -> Iterator[Row]:
                     lambda r=resolution, b=batch: time_training(order, MODELS[model], base, r, b, ceiling),  # type: ignore[misc]
                     Row(what="training", model=MODELS[model], resolution=resolution, batch=batch),
                 )
-            if order.draw_steps:
-                tell(f"sampling at {resolution} px")
+            for way in ways_of_drawing(order, device) if order.draw_steps else ():
+                tell(f"{way.what}, {way.how} at {resolution} px")
                 yield _or_problem(
-                    lambda r=resolution: time_drawing(order, MODELS[model], base, device, r),  # type: ignore[misc]
-                    Row(what="sampling", model=MODELS[model], resolution=resolution, batch=GRID),
+                    lambda r=resolution, w=way: time_drawing(w, order.draw_steps, MODELS[model], base, device, r),  # type: ignore[misc]
+                    Row(what=way.what, model=MODELS[model], resolution=resolution, batch=way.count, how=way.how),
                 )
             if order.against:
                 for batch in order.batches:
                     tell(f"{Path(order.against).name} at {resolution} px, batch {batch}")
                     yield time_script(order, MODELS[model], base, resolution, batch, scratch)
+            if order.whole:
+                tell(f"a whole training at {resolution} px")
+                yield from time_whole_training(order, MODELS[model], base, resolution, scratch)
 
 
 def _or_problem(measure: Callable[[], Row], empty: Row) -> Row:
@@ -109,28 +112,34 @@ def time_training(order: Order, model: str, base: BaseModel, resolution: int, ba
             "training.optimizer": "adamw",
         }
     )  # fmt: skip
-    architecture = Architecture.of(base)
-    plan = make_plan(config, architecture, ALONE)
-    accelerator = Accelerator(mixed_precision=plan.precision, cpu=plan.device == "cpu")
-    models = load_models(base).to(accelerator.device)
-    side = resolution // models.latent_factor
-    mean = torch.randn(PHOTOS, models.unet.config.in_channels, side, side)
-    latents = Latents(mean, torch.full_like(mean, 0.1), tuple((i,) for i in range(PHOTOS)), ("random",) * PHOTOS)
-    examples = Examples(latents, None, config.training, models.vae.config.scaling_factor, len(models.alphas))
-    learner = Fitting(config, base, architecture, accelerator, examples, ALONE, Narrator(None)).learner(models, plan)
+    learner, examples = fitted(config, base)
     seconds = _seconds_each(learner, examples, steps)
-    carried_out = learner.plan.applied_to(config)
     trained = sum(parameter.numel() for parameter in learner.parameters)
-    least = ceiling.seconds(step_operations(carried_out, architecture), trained)
+    least = ceiling.seconds(step_operations(learner.plan.applied_to(config), Architecture.of(base)), trained)
     return Row(
         what="training", model=model, resolution=resolution, batch=batch, precision=learner.plan.precision,
-        how=_words(learner.plan), milliseconds=seconds * 1000, pictures=batch / seconds, memory=_memory(),
+        how=_words(learner.plan), milliseconds=seconds * 1000, pictures=batch / seconds, memory=peak_memory(),
         floor=least / seconds,
     )  # fmt: skip
 
 
+def fitted(config: Config, base: BaseModel) -> tuple[Learner, Examples]:
+    """A learner as a run of ``config`` would have it here, on random latents. Raises what a run would raise."""
+    architecture = Architecture.of(base)
+    plan = make_plan(config, architecture, ALONE)
+    accelerator = Accelerator(mixed_precision=plan.precision, cpu=plan.device == "cpu")
+    models = load_models(base).to(accelerator.device)
+    side = int(config.data.resolution) // models.latent_factor
+    mean = torch.randn(PHOTOS, models.unet.config.in_channels, side, side)
+    latents = Latents(mean, torch.full_like(mean, 0.1), tuple((i,) for i in range(PHOTOS)), ("random",) * PHOTOS)
+    examples = Examples(latents, None, config.training, models.vae.config.scaling_factor, len(models.alphas))
+    fitting = Fitting(config, base, architecture, accelerator, examples, ALONE, Narrator(None))
+    return fitting.learner(models, plan), examples
+
+
 def _words(plan: machine.Plan) -> str:
-    return "CUDA graph" if plan.graph else "checkpointing" if plan.gradient_checkpointing else "plain"
+    ways = {"CUDA graph": plan.graph, "least memory": plan.lean, "checkpointing": plan.gradient_checkpointing}
+    return next((words for words, taken in ways.items() if taken), "plain")
 
 
 def _seconds_each(learner: Learner, examples: Examples, steps: int) -> float:
@@ -147,33 +156,6 @@ def _seconds_each(learner: Learner, examples: Examples, steps: int) -> float:
     ends.append(time.monotonic())
     counted = ends[WARM_UP - 1 :]
     return median(later - earlier for earlier, later in pairwise(counted))
-
-
-def time_drawing(order: Order, model: str, base: BaseModel, device: str, resolution: int) -> Row:
-    """A grid of nine on a sampler that is warm: a GPU draws one before it."""
-    models = load_models(base)
-    precision = "no"
-    if device == "cuda":
-        models.to("cuda", torch.float16)
-        precision = "fp16"
-    settings = Settings(resolution=resolution, steps=order.draw_steps)
-    drawings = [Drawing(PROMPT, seed) for seed in range(GRID)]
-    if device == "cuda":
-        list(draw(models, drawings, settings))
-    began = time.monotonic()
-    list(draw(models, drawings, settings))
-    seconds = time.monotonic() - began
-    return Row(
-        what="sampling", model=model, resolution=resolution, batch=GRID, precision=precision,
-        how=f"3x3 grid, {order.draw_steps} steps", milliseconds=seconds * 1000, pictures=GRID / seconds,
-        memory=_memory(),
-    )  # fmt: skip
-
-
-def _memory() -> int:
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_reserved()
-    return int(psutil.Process().memory_info().rss)
 
 
 def measure_ceiling(device: str, precision: str) -> Ceiling:
@@ -206,9 +188,13 @@ def write_random_model(folder: Path) -> Path:
     shutil.copy(mini / "model_index.json", folder)
     for part in ("tokenizer", "scheduler"):
         shutil.copytree(mini / part, folder / part)
+    file = folder / "tokenizer" / "tokenizer_config.json"
+    length = SD15["text_encoder"]["max_position_embeddings"]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "model_max_length": length}))
     for part, (_, _, stem) in COMPONENTS.items():
         module = empty_module(part, SD15[part])
         if part == "text_encoder":
+            module.config.architectures = [type(module).__name__]  # type: ignore[union-attr]
             module.config.save_pretrained(folder / part)  # type: ignore[union-attr, operator]
         else:
             module.save_config(folder / part)  # type: ignore[operator]

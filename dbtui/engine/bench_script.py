@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+
 from dbtui.core.base_model import BaseModel
 from dbtui.core.benchmark import Order, Row
 from dbtui.core.errors import printable
@@ -26,18 +28,20 @@ def time_script(order: Order, model: str, base: BaseModel, resolution: int, batc
 
     A row that says why if it does not get there.
     """
-    script, precision = Path(order.against), "no" if order.precision == "no" else "bf16"
+    script, gpu = Path(order.against), torch.cuda.is_available()
+    precision = ("bf16" if order.precision == "auto" else order.precision) if gpu else "no"
     steps = order.steps + WARM_UP
     command = [
         sys.executable, str(script), f"--pretrained_model_name_or_path={base.path}",
         f"--instance_data_dir={SUBJECTS['teddy-bear'].folder}", "--instance_prompt=a photo of sks toy",
         f"--output_dir={scratch / 'script'}", f"--resolution={resolution}", f"--train_batch_size={batch}",
         f"--max_train_steps={steps}", f"--mixed_precision={precision}", "--learning_rate=5e-6",
-        "--lr_scheduler=constant", "--lr_warmup_steps=0", f"--checkpointing_steps={steps + 1}",
+        "--lr_scheduler=constant", "--lr_warmup_steps=0", f"--checkpointing_steps={steps + 1}", *order.arguments,
     ]  # fmt: skip
+    used = _used()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         try:
-            seen, said = _watch(process, steps)
+            seen, said, peak = _watch(process, steps)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -52,20 +56,29 @@ def time_script(order: Order, model: str, base: BaseModel, resolution: int, batc
     seconds = (ended - began) / (last - first)
     return Row(
         what=script.name, model=model, resolution=resolution, batch=batch, precision=precision,
-        milliseconds=seconds * 1000, pictures=batch / seconds,
+        how=" ".join(order.arguments), milliseconds=seconds * 1000, pictures=batch / seconds,
+        memory=peak - used if peak else None,
     )  # fmt: skip
 
 
-def _watch(process: subprocess.Popen[bytes], steps: int) -> tuple[list[tuple[int, float]], bytes]:
-    """When each count of steps was first seen, after the warm-up, and the end of what else was said."""
+def _watch(process: subprocess.Popen[bytes], steps: int) -> tuple[list[tuple[int, float]], bytes, int]:
+    """When each count of steps was first seen, after the warm-up, the end of what else was said, and the GPU's peak."""
     assert process.stdout is not None
     seen: list[tuple[int, float]] = []
-    said = b""
+    said, peak = b"", 0
     while piece := process.stdout.read1(65536):  # type: ignore[attr-defined]
-        said = (said + piece)[-8192:]
+        said, peak = (said + piece)[-8192:], max(peak, _used())
         counts = [int(count) for count, total in PROGRESS.findall(said) if int(total) == steps]
         if counts and counts[-1] >= WARM_UP and (not seen or counts[-1] > seen[-1][0]):
             seen.append((counts[-1], time.monotonic()))
             if counts[-1] == steps:
                 break
-    return seen, said
+    return seen, said, peak
+
+
+def _used() -> int:
+    """Bytes of the GPU that any process has; 0 without one."""
+    if not torch.cuda.is_available():
+        return 0
+    free, total = torch.cuda.mem_get_info()
+    return total - free

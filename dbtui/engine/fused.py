@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import torch
+import os
+
 from diffusers import UNet2DConditionModel
 from diffusers.models.activations import GEGLU
 from diffusers.models.resnet import ResnetBlock2D
@@ -10,6 +11,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dbtui.core import paths
 from dbtui.engine.kernels.bias import add_bias, linear
 from dbtui.engine.kernels.geglu import geglu
 from dbtui.engine.kernels.group_norm import group_norm
@@ -18,6 +20,7 @@ from dbtui.engine.kernels.layer_norm import layer_norm
 
 def fuse(unet: UNet2DConditionModel) -> None:
     """Change how ``unet`` computes, in place; names and weights stay. For channels-last activations."""
+    os.environ.setdefault("TRITON_CACHE_DIR", str(paths.make_private(paths.cache_dir() / "kernels")))
     for module in list(unet.modules()):
         for kind, forward in FORWARDS.items():
             if type(module) is kind and (kind is not ResnetBlock2D or _plain(module)):
@@ -60,7 +63,7 @@ def _convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def _conv(self: nn.Conv2d, x: Tensor) -> Tensor:
-    return add_bias(_convolve(self, x).contiguous(memory_format=torch.channels_last), self.bias)
+    return add_bias(_convolve(self, x), self.bias)
 
 
 def _group_norm(self: nn.GroupNorm, x: Tensor) -> Tensor:

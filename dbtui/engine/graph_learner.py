@@ -6,14 +6,13 @@ Python they take several times as long as they run. Captured once and replayed, 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from dbtui.engine.cuda_graph import captured, side_stream
 from dbtui.engine.examples import Batch
 from dbtui.engine.learner import Outcome
 from dbtui.engine.split_learner import SplitLearner
@@ -68,20 +67,20 @@ class GraphLearner(SplitLearner):
         self._sums = torch.zeros(NUMBERS - 1, device=device)
         self._row = torch.zeros(1, dtype=torch.long, device=device)
         self._numbers = torch.zeros(NUMBERS + self._each.numel(), device=device)
-        with _side_stream():
+        with side_stream():
             for _ in range(2):  # the first makes plans and compiles, the second shows that it is settled
                 self._first_gradients(batch.instances)
-        self._graphs = {"first": _captured(lambda: self._first_gradients(batch.instances))}
+        self._graphs = {"first": captured(lambda: self._first_gradients(batch.instances))}
         pool = self._graphs["first"].pool()
         if len(batches) > 1:
-            self._graphs["more"] = _captured(lambda: self._gradients(batch.instances), pool)
+            self._graphs["more"] = captured(lambda: self._gradients(batch.instances), pool)
         self.optimizer.bind()
-        with _side_stream():
+        with side_stream():
             # Compiles without a trace: a gradient that is not finite changes nothing.
             self.optimizer.parameters[0].grad.fill_(torch.nan)
             self.optimizer.step()
             self.optimizer.pardon()
-        self._graphs["update"] = _captured(self._update, pool)
+        self._graphs["update"] = captured(self._update, pool)
 
     def rehearse(self, batches: list[Batch]) -> None:
         for micro in range(len(batches)):
@@ -128,13 +127,6 @@ class GraphLearner(SplitLearner):
         )
 
 
-def _captured(work: Callable[[], None], pool: Any = None) -> torch.cuda.CUDAGraph:
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool):
-        work()
-    return graph
-
-
 def _send_home(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event]:
     """A copy on its way to the CPU, and what tells of its arrival."""
     copy = torch.empty(numbers.shape, pin_memory=True)
@@ -142,14 +134,3 @@ def _send_home(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event]:
     arrived = torch.cuda.Event()
     arrived.record()
     return copy, arrived
-
-
-@contextlib.contextmanager
-def _side_stream() -> Iterator[None]:
-    """Work that a capture relies on must not run on the default stream."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        yield
-    torch.cuda.current_stream().wait_stream(stream)
-    torch.cuda.synchronize()

@@ -20,6 +20,7 @@ from dbtui.core.grid import make_grid, save_png
 from dbtui.core.rank import Rank
 from dbtui.core.run import Run
 from dbtui.engine.checkpoint import load_checkpoint, publish_concept
+from dbtui.engine.denoiser import GraphDenoiser, graph_denoiser
 from dbtui.engine.examples import Examples
 from dbtui.engine.fitting import remember_speed
 from dbtui.engine.learner import Learner, NotFiniteError, Outcome, Taken
@@ -48,6 +49,8 @@ class Session:
     resolution: int
     ranks: Ranks
     saver: Saver
+    denoiser: GraphDenoiser | None = None
+    """What samples are drawn by, if not the UNet itself."""
     saved: int = -1
     """The step of the last checkpoint written or read; of several processes the leading one knows."""
     untold: tuple[int, Taken, float] | None = None
@@ -72,7 +75,9 @@ def train(run: Run, narrator: Narrator, stop: StopFlag, resume: checkpoints.Chec
     narrator.step = start = checkpoint.step if checkpoint else 0
     learner, examples, resolution = prepare(run, narrator, stop, ranks, checkpoint)
     saver = Saver(run, run.config.training.checkpoints_kept)
-    session = Session(run, run.config, narrator, stop, learner, examples, resolution, ranks, saver)
+    wanted = run.config.sampling.graph and ranks.leads
+    denoiser = graph_denoiser(learner.models.unet, wanted, lambda words: narrator.log(words, "warning"))
+    session = Session(run, run.config, narrator, stop, learner, examples, resolution, ranks, saver, denoiser)
     if checkpoint is not None:
         load_checkpoint(learner, checkpoint)
         session.saved = start
@@ -258,6 +263,7 @@ def sample(session: Session, step: int, prompt: str = "") -> None:
                     [Drawing(text, seed) for text in prompts for seed in seeds],
                     settings,
                     _until_stopped(stop, session.narrator, "sampling"),
+                    denoiser=session.denoiser,
                 )
             )
         save_png(make_grid(images, len(seeds)), session.run.samples / name, " | ".join(prompts))

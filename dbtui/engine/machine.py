@@ -89,13 +89,18 @@ def graph_problem(plan: Plan, training: TrainingConfig) -> str:
 def split_problem(plan: Plan, training: TrainingConfig) -> str:
     """Why a step cannot work on bf16 weights with fp32 masters and this program's kernels; ``""`` if it can."""
     reasons = {
-        "there is no NVIDIA GPU": plan.device != "cuda" or torch.version.cuda is None,
         "the precision is not bf16": plan.precision != "bf16",
         "EMA is on": training.ema,
         "there are several processes": training.processes != 1,
-        "Triton is not installed": importlib.util.find_spec("triton") is None,
     }
-    return next((reason for reason, holds in reasons.items() if holds), "")
+    return kernels_problem(plan.device) or next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def kernels_problem(device: str) -> str:
+    """Why this program's kernels cannot be used on ``device``; ``""`` if nothing is known against it."""
+    if device != "cuda" or torch.version.cuda is None:
+        return "there is no NVIDIA GPU"
+    return "" if importlib.util.find_spec("triton") else "Triton is not installed"
 
 
 def _precision(asked: str, device: str, notices: list[str]) -> str:

@@ -19,6 +19,7 @@ from dbtui.core.run import Run
 from dbtui.core.units import plural
 from dbtui.engine import machine
 from dbtui.engine.checkpoint import as_begun
+from dbtui.engine.denoiser import graph_denoiser
 from dbtui.engine.examples import Examples
 from dbtui.engine.fitting import Fitting
 from dbtui.engine.latents import Latents, Source, encode_pictures
@@ -73,7 +74,11 @@ def prepare(
     models = load_models(base).to(accelerator.device)
     stop.check()
     _warn_of_long_prompts(models, config, narrator)
-    pictures = _class_latents(models, config, resolution, progress, ranks) if config.prior.enabled else None
+    pictures = (
+        _class_latents(models, config, resolution, progress, accelerator, ranks, narrator)
+        if config.prior.enabled
+        else None
+    )
     photos = [Source(Path(p["path"]), p["sha256"]) for p in run.sources()]
     with ranks.leader_first():
         latents = encode_pictures(models, photos, resolution, config.data, progress("encoding the photos", "pictures"))
@@ -105,11 +110,13 @@ def make_plan(config: Config, architecture: Architecture, ranks: Ranks) -> machi
 
 
 def _class_latents(
-    models: Models, config: Config, resolution: int, progress: Callable[[str, str], Progress], ranks: Ranks
-) -> Latents:
+    models: Models, config: Config, resolution: int, progress: Callable[[str, str], Progress],
+    accelerator: Accelerator, ranks: Ranks, narrator: Narrator,
+) -> Latents:  # fmt: skip
     making = progress("making class pictures", "steps")
-    with drawing_mode(models.unet, models.text_encoder):
-        sources = make_class_pictures(models, config.prior, resolution, making, ranks)
+    denoiser = graph_denoiser(models.unet, config.sampling.graph, lambda words: narrator.log(words, "warning"))
+    with drawing_mode(models.unet, models.text_encoder), accelerator.autocast():
+        sources = make_class_pictures(models, config.prior, resolution, making, ranks, denoiser)
     data = replace(config.data, center_crop=True, flip=False)
     with ranks.leader_first():
         return encode_pictures(models, sources, resolution, data, progress("encoding the class pictures", "pictures"))

@@ -14,6 +14,7 @@ from dbtui.core.checksums import Checksums, holds
 from dbtui.core.config import PriorConfig
 from dbtui.core.fields import AUTO
 from dbtui.core.grid import Recipe, save_png
+from dbtui.engine.denoiser import GraphDenoiser
 from dbtui.engine.latents import Source
 from dbtui.engine.models import Models
 from dbtui.engine.ranks import ALONE, Ranks
@@ -49,7 +50,12 @@ def _describe(folder: Path, models: Models, prior: PriorConfig, resolution: int)
 
 
 def make_class_pictures(
-    models: Models, prior: PriorConfig, resolution: int, progress: Callable[[int, int], None], ranks: Ranks = ALONE
+    models: Models,
+    prior: PriorConfig,
+    resolution: int,
+    progress: Callable[[int, int], None],
+    ranks: Ranks = ALONE,
+    denoiser: GraphDenoiser | None = None,
 ) -> list[Source]:
     """The class pictures, making those that are missing or damaged; picture i has seed i.
 
@@ -71,7 +77,7 @@ def make_class_pictures(
     known = checksums.read()
     missing = {seed for seed, file in enumerate(files) if not holds(file, known.get(file.name))}
     seeds = _whole_batches(missing, len(files), batch_size(models, settings), ranks)
-    images = draw(models, [Drawing(prior.class_prompt, seed) for seed in seeds], settings, progress)
+    images = draw(models, [Drawing(prior.class_prompt, seed) for seed in seeds], settings, progress, denoiser=denoiser)
     for seed, image in zip(seeds, images, strict=True):
         if seed in missing:
             recipe = Recipe(

@@ -20,6 +20,7 @@ from diffusers import (
 from PIL import Image
 from torch import Tensor
 
+from dbtui.engine.denoiser import GraphDenoiser, PipelineUNet
 from dbtui.engine.models import Models
 
 SCHEDULERS: dict[str, tuple[type, dict[str, Any]]] = {
@@ -105,13 +106,16 @@ def draw(
     progress: Progress = lambda done, total: None,
     safety: Safety | None = None,
     look: Look | None = None,
+    denoiser: GraphDenoiser | None = None,
 ) -> Iterator[Image.Image]:
     """Yield the pictures in order. The noise of each depends on its seed alone, whatever the batch.
 
-    Raises Cancelled from ``progress``; on a GPU without enough memory for a batch the batch is
+    ``denoiser`` predicts in the place of the UNet that it was made for. Raises Cancelled from ``progress``; on a GPU without enough memory for a batch the batch is
     halved, and only a single picture that does not fit raises torch.OutOfMemoryError.
     """
-    pipe = _pipeline(models, settings, safety)
+    if denoiser is not None:
+        denoiser.refresh()
+    pipe = _pipeline(models, settings, safety, denoiser)
     texts = {drawing.prompt for drawing in drawings} | {settings.negative}
     hidden = {text: models.embed([text]) for text in texts}
     size = batch_size(models, settings)
@@ -132,14 +136,16 @@ def draw(
         done += len(batch)
 
 
-def _pipeline(models: Models, settings: Settings, safety: Safety | None) -> StableDiffusionPipeline:
+def _pipeline(
+    models: Models, settings: Settings, safety: Safety | None, denoiser: GraphDenoiser | None
+) -> StableDiffusionPipeline:
     base = PNDMScheduler.from_config(models.base.configs["scheduler"])
     scheduler, options = SCHEDULERS[settings.scheduler]
     pipe = StableDiffusionPipeline(
         vae=models.vae,
         text_encoder=models.text_encoder,
         tokenizer=models.tokenizer,
-        unet=models.unet,
+        unet=PipelineUNet(denoiser, models.unet) if denoiser else models.unet,
         scheduler=scheduler.from_config(base.config, **options),
         safety_checker=safety.checker if safety else None,
         feature_extractor=safety.processor if safety else None,

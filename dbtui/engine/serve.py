@@ -114,7 +114,9 @@ class Painter:
         images = []
         drawings = [Drawing(request["prompt"], seed) for seed in request["seeds"]]
         looking = look if request["preview"] else None
-        for index, image in enumerate(draw(models, drawings, settings, progress, safety, looking)):
+        by_graph = request["graph"] or source.graph
+        denoiser = self._model.denoiser(lambda words: send("notice", words=words)) if by_graph else None
+        for index, image in enumerate(draw(models, drawings, settings, progress, safety, looking, denoiser)):
             recipe = Recipe(
                 prompt=request["prompt"], negative=settings.negative, steps=settings.steps, guidance=settings.guidance,
                 scheduler=settings.scheduler, seed=drawings[index].seed, width=settings.resolution,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dbtui.core import paths
 from dbtui.core.original import file_name
 from dbtui.engine.learner import Learner
 from dbtui.engine.machine import Plan
@@ -25,7 +23,6 @@ class SplitLearner(Learner):
     settled = True
 
     def _place(self, plan: Plan) -> None:
-        os.environ.setdefault("TRITON_CACHE_DIR", str(paths.make_private(paths.cache_dir() / "kernels")))
         from dbtui.engine.fused import fuse
 
         originals = super().weights()

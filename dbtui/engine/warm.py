@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from dbtui.core.base_model import BaseModel
 from dbtui.core.library import check_base
 from dbtui.core.sources import Source
+from dbtui.engine.denoiser import GraphDenoiser, graph_denoiser
 from dbtui.engine.models import Models, load_models, load_weights
 
 
@@ -17,10 +20,11 @@ class WarmModel:
         self._models: Models | None = None
         self._trained: dict[str, str] = {}
         """Hashes of the trained weights that are in it, by component."""
+        self._denoiser: GraphDenoiser | None = None
 
     def forget(self) -> None:
         """Give the memory back."""
-        self._models, self._trained = None, {}
+        self._models, self._trained, self._denoiser = None, {}, None
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -42,6 +46,15 @@ class WarmModel:
                 load_weights(models.component(component), component, source.weights[component])
         self._models, self._trained = models, dict(wanted)
         return models
+
+    def denoiser(self, say: Callable[[str], object]) -> GraphDenoiser | None:
+        """What draws the model by a CUDA graph, kept as long as the model is; None, and ``say`` is told, if nothing can."""
+        assert self._models is not None
+        if self._denoiser is None:
+            self._denoiser = graph_denoiser(self._models.unet, True, say)
+        else:
+            self._denoiser.say = say
+        return self._denoiser
 
     def _load(self, base: BaseModel) -> Models:
         models = load_models(base)

@@ -20,7 +20,7 @@ SMALL = ["bench", "--model", "mini", "--resolution", "64", "--steps", "2", "--dr
 SCRIPT = """
 import sys
 steps = next(int(a.split("=")[1]) for a in sys.argv if a.startswith("--max_train_steps="))
-assert any(a.startswith("--train_batch_size=1") for a in sys.argv)
+assert "--train_batch_size=1" in sys.argv and sys.argv[-1] == "--use_8bit_adam"
 import threading
 for i in range(steps + 1):
     threading.Event().wait(0.05)
@@ -29,21 +29,28 @@ threading.Event().wait(600)
 """
 
 
-def test_bench_measures_training_sampling_and_a_script(tmp_path: Path) -> None:
+def test_bench_measures_training_drawing_a_script_and_the_whole(tmp_path: Path) -> None:
     script = tmp_path / "train_dreambooth.py"
     script.write_text(SCRIPT)
     command = [sys.executable, "-m", "dbtui", *SMALL, "--batch", "1", "--against", str(script), "--json"]
+    command += ["--arguments", "--use_8bit_adam", "--whole", "2"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["words"] and found["torch"] and not found["interrupted"]
-    training, sampling, rival = found["rows"]
+    training, sampling, classes, pipeline, rival, whole, *parts = found["rows"]
+    assert not [row["problem"] for row in found["rows"] if row["problem"]]
     assert (training["what"], training["batch"], training["resolution"]) == ("training", 1, 64), training
-    assert not training["problem"] and not sampling["problem"], found["rows"]
     assert training["milliseconds"] > 0 and training["memory"] > 10**7 and 0 < training["floor"] < 1
     assert training["pictures"] == pytest.approx(1000 / training["milliseconds"])
-    assert sampling["what"] == "sampling" and sampling["pictures"] > 0
-    assert rival["what"] == script.name and rival["milliseconds"] > 40
+    assert [row["what"] for row in (sampling, classes, pipeline)] == ["sampling", "class pictures", "diffusers"]
+    assert all(
+        row["pictures"] == pytest.approx(row["batch"] * 1000 / row["milliseconds"]) for row in (sampling, classes)
+    )
+    assert rival["what"] == script.name and rival["milliseconds"] > 40 and rival["how"] == "--use_8bit_adam"
+    assert whole["what"] == "whole training"
+    assert {"- starting", "- loading the model", "- training", "- saving the concept"} < {row["what"] for row in parts}
+    assert sum(row["milliseconds"] for row in parts) == pytest.approx(whole["milliseconds"])
     assert not list(Path(os.environ["DBTUI_HOME"]).glob("cache/.scratch-*"))
 
 

@@ -10,6 +10,8 @@ from diffusers import UNet2DConditionModel
 
 pytest.importorskip("triton")
 
+from exactness import strict_torch  # noqa: F401
+
 from dbtui.engine.fused import fuse
 from dbtui.engine.kernels import bias, geglu, group_norm, layer_norm
 

@@ -82,8 +82,8 @@ def without_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     if HAS_GPU:
         return
     monkeypatch.setattr(fused, "fuse", lambda unet: None)
-    monkeypatch.setattr(graph_learner, "_captured", Again)
-    monkeypatch.setattr(graph_learner, "_side_stream", contextlib.nullcontext)
+    monkeypatch.setattr(graph_learner, "captured", Again)
+    monkeypatch.setattr(graph_learner, "side_stream", contextlib.nullcontext)
     monkeypatch.setattr(graph_learner, "_send_home", lambda numbers: (numbers.clone(), Here()))
     monkeypatch.setattr(SplitAdamW, "step", step_in_torch)
     monkeypatch.setattr(Batch, "pinned", lambda batch: batch.to(torch.device("cpu")))

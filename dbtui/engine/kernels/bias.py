@@ -30,6 +30,7 @@ class _AddBias(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, bias: Tensor, residual: Tensor | None) -> Tensor:
         ctx.bias, ctx.has_residual = bias.detach(), residual is not None
+        x = x.contiguous(memory_format=torch.channels_last)
         out, total = torch.empty_like(x), x.numel()
         other = x if residual is None else residual.contiguous(memory_format=torch.channels_last)
         _add[(triton.cdiv(total, BLOCK),)](x, bias, other, out, bias.numel(), total, BLOCK, ctx.has_residual)
@@ -43,7 +44,7 @@ class _AddBias(torch.autograd.Function):
 
 
 def add_bias(x: Tensor, bias: Tensor, residual: Tensor | None = None) -> Tensor:
-    """``x`` + ``bias`` [C] + ``residual``, for [N, C, H, W] in channels-last memory."""
+    """``x`` + ``bias`` [C] + ``residual``, for [N, C, H, W]; the result is in channels-last memory."""
     return _AddBias.apply(x, bias, residual)  # type: ignore[no-any-return]
 
 
