@@ -24,6 +24,7 @@ from dbtui.app.screens.base import SMALLEST, BaseScreen
 from dbtui.app.settings import Settings, write_settings
 from dbtui.app.studio import Studio
 from dbtui.app.theme import THEMES, plot_colours
+from dbtui.app.wire import SparingApp
 from dbtui.core.tty import Capabilities
 
 LOOK = 2.0
@@ -33,7 +34,7 @@ AGAIN = 3.0
 """Seconds in which a second Ctrl-C leaves the app."""
 
 
-class DbtuiApp(OrderlyApp):
+class DbtuiApp(SparingApp[None], OrderlyApp):
     """Opens on the library."""
 
     TITLE = "dbtui"

@@ -31,6 +31,7 @@ TYPED_HELP = Key("f1", "app.show_help", "All keys", "Show the keys of this scree
 KEYS: dict[str, tuple[Key, ...]] = {
     "app": (
         Key("ctrl+p", "command_palette", "Commands", "Find an action by its name; choose a theme.", "^p", 3),
+        Key("ctrl+l", "redraw", "Redraw", "Draw the window anew, where something has written over it.", "^l", 3),
         Key("ctrl+c", "leave", "Leave", "Leave the app when pressed twice. Trainings go on.", "^c", 3),
         Key("ctrl+q", "quit", "Leave", "Leave the app at once. Trainings go on.", "^q", 3),
     ),

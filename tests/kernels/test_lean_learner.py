@@ -13,13 +13,12 @@ from accelerate import Accelerator
 pytest.importorskip("triton")
 pytest.importorskip("bitsandbytes")
 
-from dbtui.engine.lean_learner import LeanLearner
-
 from dbtui.core.base_model import find_model
 from dbtui.core.config import TrainingConfig
 from dbtui.engine import fused
 from dbtui.engine.examples import Examples
 from dbtui.engine.latents import Latents
+from dbtui.engine.lean_learner import LeanLearner
 from dbtui.engine.learner import Learner, NotFiniteError
 from dbtui.engine.machine import Plan
 from dbtui.engine.models import load_models
