@@ -25,6 +25,7 @@ from dbtui.app.screens.base import SMALLEST, BaseScreen
 from dbtui.app.settings import Settings, read_settings, write_settings
 from dbtui.app.studio import Studio
 from dbtui.app.theme import THEMES, plot_colours
+from dbtui.app.wire import SparingApp
 from dbtui.core.errors import printable
 from dbtui.core.fields import AUTO
 from dbtui.core.tty import IMAGE_WORDS, Capabilities
@@ -36,7 +37,7 @@ AGAIN = 3.0
 """Seconds in which a second Ctrl-C leaves the app."""
 
 
-class DbtuiApp(OrderlyApp):
+class DbtuiApp(SparingApp[None], OrderlyApp):
     """Opens on the library."""
 
     TITLE = "dbtui"

@@ -35,7 +35,7 @@ CHUNK = 1 << 19
 """Bytes of a journal that are read at a time: about 50 ms."""
 
 PART = 1.0
-"""Seconds of reading after which a part of a long journal is shown."""
+"""Seconds of reading after which a part of a long journal is shown, and of counting after which sizes are."""
 
 
 def follow_run(screen: MessagePump, follower: Follower) -> None:
@@ -70,23 +70,33 @@ def _catch_up(follower: Follower, history: History) -> bool:
 
 def watch_library(screen: MessagePump, catalog: Catalog) -> None:
     """Post a LibraryRead when concepts or runs have changed; sizes come after, since counting them takes long."""
-    worker = get_current_worker()
     shown: LibraryRead | None = None
     for _ in _until_left(LIBRARY):
-        try:
-            entries = catalog.read()
-            if shown is None:
-                screen.post_message(LibraryRead(entries))
-            for place, entry in enumerate(entries):
-                entries[place] = catalog.measured(entry)
-                if worker.is_cancelled:
-                    return
-            message = LibraryRead(entries)
-        except DbtuiError as error:
-            message = LibraryRead([], error)
-        if (shown is None or _differs(message, shown)) and not behind(screen):
-            shown = message
-            screen.post_message(message)
+        for message in _looks(catalog):
+            if (shown is None or _differs(message, shown)) and not behind(screen):
+                shown = message
+                screen.post_message(message)
+
+
+def _looks(catalog: Catalog) -> Iterator[LibraryRead]:
+    """The library as far as it is known by now, and by and by more of it."""
+    worker, entries = get_current_worker(), []
+    try:
+        for entries in catalog.read():
+            if worker.is_cancelled:
+                return
+            yield LibraryRead([*entries])
+        told = time.monotonic()
+        for place, entry in enumerate(entries):
+            entries[place] = catalog.measured(entry)
+            if worker.is_cancelled:
+                return
+            if time.monotonic() - told > PART:
+                told = time.monotonic()
+                yield LibraryRead([*entries])
+        yield LibraryRead(entries)
+    except DbtuiError as error:
+        yield LibraryRead([], error)
 
 
 def _differs(one: LibraryRead, other: LibraryRead) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from dbtui.core import paths
 from dbtui.core.errors import DbtuiError, UsageError, printable
@@ -13,6 +17,17 @@ from dbtui.core.run import Run, runs
 
 ORDER = {"live": 0}
 """States that come before all others."""
+
+READERS = 4
+"""Folders that are read at a time: each waits for its disk."""
+
+PART = 0.3
+"""Seconds of a first reading after which a part is told."""
+
+Stamp = tuple[int, ...]
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +70,53 @@ class Catalog:
     """Reads the library again and again, and each folder only if it has changed."""
 
     def __init__(self) -> None:
-        self._entries: dict[Path, tuple[float, Entry]] = {}
-        self._sizes: dict[Path, tuple[float, int]] = {}
+        self._entries: dict[Path, tuple[Stamp, Entry]] = {}
+        self._sizes: dict[Path, tuple[Stamp, int]] = {}
+        self._whole = False
 
-    def read(self) -> list[Entry]:
-        """All entries: live ones first, then the newest. Raises DbtuiError if the folder cannot be read."""
+    def read(self) -> Iterator[list[Entry]]:
+        """All entries: live ones first, then the newest. Raises DbtuiError if the folder cannot be read.
+
+        A first reading that takes long, from the disk of another machine, is told in parts, the newest concepts first;
+        the last part is the whole.
+        """
         try:
             data = paths.data_dir()
             if data.exists() and not data.is_dir():
                 raise NotADirectoryError(f"{data} is not a folder")
-            known = [self._of_concept(folder) for folder in concept_folders()]
-            taught = {entry.run.path for entry in known if entry.run}
-            others = [self._of_run(run) for run in runs() if run.path not in taught]
+            entries: list[Entry] = []
+            told = time.monotonic()
+            for entry in self._read():
+                entries.append(entry)
+                if not self._whole and time.monotonic() - told > PART:
+                    told = time.monotonic()
+                    yield _in_order(entries)
         except OSError as error:
             raise DbtuiError(
                 "The library cannot be read",
                 f"{printable(error)}. Nothing in it was changed.",
                 "`dbtui where` tells its folder. Mend it, or set DBTUI_HOME to another one.",
             ) from error
-        entries = [self._with_size(entry) for entry in known + others]
-        return sorted(entries, key=lambda e: (ORDER.get(e.state, 1), -e.created, e.name))
+        self._whole = True
+        yield _in_order([self._with_size(entry) for entry in entries])
+
+    def _read(self) -> Iterator[Entry]:
+        """The concepts, and the runs that have not become one; for the first time, the newest of them first."""
+        folders = concept_folders()
+        if not self._whole:
+            stamps = dict(zip(folders, _several(_stamp, folders), strict=True))
+            folders.sort(key=lambda folder: stamps[folder], reverse=True)
+        each = map if self._whole else _several
+        taught = set()
+        for entry in each(self._of_concept, folders):
+            yield entry
+            if entry.run is not None:
+                taught.add(entry.run.path)
+        yield from each(self._of_run, [run for run in runs() if run.path not in taught])
 
     def measured(self, entry: Entry) -> Entry:
         """``entry`` with its size on disk, counted again if its folder has changed."""
-        changed = _changed(entry.path)
+        changed = _stamp(entry.path)
         known = self._sizes.get(entry.path)
         if known is None or known[0] != changed:
             self._sizes[entry.path] = changed, paths.folder_size(entry.path)
@@ -90,18 +128,40 @@ class Catalog:
         return entry if known is None else replace(entry, size=known[1])
 
     def _of_concept(self, folder: Path) -> Entry:
-        changed = max(_changed(folder), _changed(folder / "concept.toml"))
+        changed = _stamp(folder) + _stamp(folder / "concept.toml")
         known = self._entries.get(folder)
         if known is None or known[0] != changed:
             known = self._entries[folder] = changed, _of_concept(read_concept(folder))
         return known[1]
 
     def _of_run(self, run: Run) -> Entry:
-        changed = max(_changed(run.journal), _changed(run.path / "config.toml"))
+        changed = _stamp(run.journal) + _stamp(run.path / "config.toml")
         known = self._entries.get(run.path)
         if known is None or known[0] != changed or known[1].state == "live" or run.trainer() is not None:
             known = self._entries[run.path] = changed, _of_run(run)
         return known[1]
+
+
+def _several(read: Callable[[T], U], things: Sequence[T]) -> Iterator[U]:
+    """``read`` of each thing in turn, of which a few are at work at a time."""
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        yield from pool.map(read, things)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_order(entries: list[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda e: (ORDER.get(e.state, 1), -e.created, e.name))
+
+
+def _stamp(path: Path) -> Stamp:
+    """By which a change of a file or folder is known: when it was changed last (in ns), and how large it is."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (0, 0)
+    return found.st_mtime_ns, found.st_size
 
 
 def _changed(path: Path) -> float:

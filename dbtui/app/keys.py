@@ -33,6 +33,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("ctrl+p", "command_palette", "Commands", "Find an action by its name.", "^p", 3),
         Key("f8", "switch_images", "Pictures", "Show pictures another way: pixels, blocks, halves, none.", "F8", 3),
         Key("f9", "settings", "Settings", "Choose the colours, and how pictures are shown.", "F9", 3),
+        Key("ctrl+l", "redraw", "Redraw", "Draw the window anew, where something has written over it.", "^l", 3),
         Key("ctrl+c", "leave", "Leave", "Leave the app when pressed twice. Trainings go on.", "^c", 3),
         Key("ctrl+q", "quit", "Leave", "Leave the app at once. Trainings go on.", "^q", 3),
     ),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.segment import ControlType, Segment
+from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.geometry import Region, Size
@@ -17,6 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets._toast import Toast
 
+from dbtui.app.wire import drawing
 from dbtui.core import kitty
 from dbtui.core.tty import Capabilities
 
@@ -146,7 +147,7 @@ class Canvas(Widget):
             return strips
         left, top = place.x + (place.width - columns) // 2, place.y + (place.height - rows) // 2
         draw = f"\x1b7\x1b[{top + 1};{left + 1}H{self._shown.above}\x1b8"
-        control = Segment(draw, Style.null(), [(ControlType.CURSOR_FORWARD, 0)])
+        control = drawing(draw, Region(left, top, columns, rows))
         return [*strips[:-1], Strip([*strips[-1], control], strips[-1].cell_length)]
 
     def render_line(self, y: int) -> Strip:

@@ -75,7 +75,8 @@ def concept_folders() -> list[Path]:
     folder = paths.concepts_dir()
     if not folder.is_dir():
         return []
-    return [p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith(".")]
+    with os.scandir(folder) as found:  # which tells what is a folder without a look at each
+        return sorted(Path(entry.path) for entry in found if entry.is_dir() and not entry.name.startswith("."))
 
 
 def concepts() -> list[Concept]:

@@ -195,8 +195,9 @@ def runs() -> list[Run]:
     folder = paths.runs_dir()
     if not folder.is_dir():
         return []
-    found = (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return [Run(p) for p in sorted(found, key=lambda p: p.name, reverse=True)]
+    with os.scandir(folder) as found:  # which tells what is a folder without a look at each
+        names = [entry.name for entry in found if entry.is_dir() and not entry.name.startswith(".")]
+    return [Run(folder / name) for name in sorted(names, reverse=True)]
 
 
 def run_of_name(name: str) -> Run | None:

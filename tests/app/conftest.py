@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from screen_model import ScreenModel
 from textual.pilot import Pilot
 
 from dbtui.app.app import DbtuiApp
@@ -49,6 +50,12 @@ class Terminal:
     def __init__(self, process: subprocess.Popen[bytes], handle: int) -> None:
         self.process, self._handle = process, handle
         self.written = b""
+        self._screen = ScreenModel()
+
+    @property
+    def text(self) -> str:
+        """The window, line by line."""
+        return self._screen.text
 
     def read(self, seconds: float) -> bytes:
         """What comes in so many seconds."""
@@ -62,12 +69,13 @@ class Terminal:
                 if DEVICE_ATTRIBUTES in chunks[-1]:
                     os.write(self._handle, b"\x1b[?62c")
         self.written += b"".join(chunks)
+        self._screen.write(b"".join(chunks))
         return b"".join(chunks)
 
     def wait_for(self, text: str) -> None:
         deadline = time.monotonic() + PATIENCE
-        while text.encode() not in self.written:
-            assert time.monotonic() < deadline, f"{text!r} did not come; the end is {self.written[-2000:]!r}"
+        while text not in self.text:
+            assert time.monotonic() < deadline, f"{text!r} did not come; the window is\n{self.text}"
             self.read(0.1)
 
     def wait_until_quiet(self) -> None:

@@ -13,12 +13,13 @@ terminal = capabilities(sys.argv[1])
 os.environ.setdefault("TEXTUAL_COLOR_SYSTEM", COLOUR_SYSTEMS[terminal.colours])
 
 from PIL import Image  # noqa: E402
-from textual.app import App, ComposeResult  # noqa: E402
+from textual.app import ComposeResult  # noqa: E402
 from textual.binding import Binding, BindingType  # noqa: E402
 from textual.screen import ModalScreen  # noqa: E402
 from textual.widgets import Button, Input, Static  # noqa: E402
 
 from dbtui.app.pictures import Picture  # noqa: E402
+from dbtui.app.wire import SparingApp  # noqa: E402
 
 
 class Dialog(ModalScreen[None]):
@@ -44,7 +45,7 @@ ACTIONS = (
 )
 
 
-class PictureApp(App[str]):
+class PictureApp(SparingApp[str]):
     ENABLE_COMMAND_PALETTE = False
     CSS = "Picture { border: round green; } Picture:hover { border: round red; }"
     # They hold in the dialog too.
