@@ -100,17 +100,22 @@ def keep_prompts(screen: MessagePump, asked: Sequence[Asked]) -> None:
 
 
 def write_table(
-    screen: MessagePump, file: Path, cells: Sequence[Sequence[Path | None]], headings: list[str], prompts: list[str]
+    screen: MessagePump,
+    file: Path,
+    cells: Sequence[Sequence[Path | None]],
+    headings: list[str],
+    prompts: list[str],
+    note: str,
 ) -> None:
-    """Put the pictures of a comparison, by rows, into one."""
+    """Put the pictures of a comparison, by rows, into one; ``note`` says how they were made."""
     from dbtui.core.dataset import UnusableError, open_picture
     from dbtui.core.grid import save_png
     from dbtui.core.table import make_table
 
     try:
         pictures = [[open_picture(cell) if cell else None for cell in row] for row in cells]
-        words = "\n".join([*prompts, f"Columns: {' | '.join(headings)}"])
-        save_png(make_table(pictures, headings, prompts), file, words)
+        words = "\n".join([*prompts, f"Columns: {' | '.join(headings)}", note])
+        save_png(make_table(pictures, headings, prompts, note), file, words)
     except (OSError, UnusableError) as error:
         problem = DbtuiError("The table could not be made", f"{printable(error)}.", "Draw it again.")
         screen.post_message(Failed(problem))

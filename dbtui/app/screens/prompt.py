@@ -19,7 +19,7 @@ from textual.widgets import Static
 from dbtui.app import tasks
 from dbtui.app.keys import bindings
 from dbtui.app.messages import DrawingEnded, GridRead, OpenCompare, PictureDrawn, PicturesForming
-from dbtui.app.screens.drawing import LOOKS, DrawingScreen
+from dbtui.app.screens.drawing import LOOKS, DrawingScreen, recipe_line
 from dbtui.app.widgets.draw_form import DrawForm, heading
 from dbtui.app.widgets.picture_grid import Cell, PictureGrid
 from dbtui.app.widgets.prompt_line import PromptLine
@@ -29,7 +29,7 @@ from dbtui.core.gallery import Grid, new_folder
 from dbtui.core.grid import Recipe
 from dbtui.core.library import Concept
 from dbtui.core.prompts import Asked
-from dbtui.core.sources import of_base, sources_of
+from dbtui.core.sources import by_name, of_base, sources_of
 from dbtui.core.units import plural
 from dbtui.jobs.generate import Request
 
@@ -46,7 +46,7 @@ class PromptScreen(DrawingScreen):
         super().__init__()
         self._concept = concept
         self._subject = concept.name if concept else MINI
-        self._sources = {source.name: source for source in (sources_of(concept) if concept else [of_base(MINI)])}
+        self._sources = by_name(sources_of(concept) if concept else [of_base(MINI)])
         self._folders: Sequence[Path] = ()
         self._place: int | None = None
         """Of the kept grid that is shown; None for the one that is being drawn."""
@@ -184,7 +184,7 @@ class PromptScreen(DrawingScreen):
         asked = self.job.request.prompt if self.job and self._place is None else recipe.prompt if recipe else ""
         grid.border_title = Content(printable(asked).replace("\n", " "))
         if self.job is None:
-            self.say(_words(recipe))
+            self.say(recipe_line(recipe.seed, recipe, recipe.model) if recipe else Content(""))
 
     def _recipe(self) -> Recipe | None:
         """How the picture under the cursor was made."""
@@ -254,13 +254,6 @@ class PromptScreen(DrawingScreen):
         self.edit("#prompt")
         self.notify(f"Its settings and its seed are taken up{f'; {recipe.model} is no longer there' if gone else ''}.")
 
-    def recall(self, line: PromptLine, asked: Asked) -> None:
-        if line.id == "negative":
-            line.show(asked.negative)
-        else:
-            super().recall(line, asked)
-            self.query_one("#negative", PromptLine).show(asked.negative)
-
     def action_compare(self) -> None:
         if self._concept is not None:
             self.post_message(OpenCompare(self._concept))
@@ -268,14 +261,3 @@ class PromptScreen(DrawingScreen):
 
 def _short(base: str) -> str:
     return base.rstrip("/").rsplit("/", 1)[-1]
-
-
-def _words(recipe: Recipe | None) -> Content:
-    """How a picture was made, in a line."""
-    if recipe is None:
-        return Content("")
-    facts = [plural(recipe.steps, "step"), f"guidance {recipe.guidance:g}", recipe.scheduler, printable(recipe.model)]
-    if recipe.negative:
-        facts.append(f"without {printable(recipe.negative)}")
-    rest = "".join(f" \u00b7 {fact}" for fact in facts).replace("\n", " ")
-    return Content.assemble((" seed ", "$text-muted"), (str(recipe.seed), "bold"), (rest, "$text-muted"))
