@@ -24,6 +24,8 @@ from dbtui.app.screens.base import SMALLEST, BaseScreen
 from dbtui.app.settings import Settings, write_settings
 from dbtui.app.studio import Studio
 from dbtui.app.theme import THEMES, plot_colours
+from dbtui.core.errors import obstacle
+from dbtui.core.paths import config_dir
 from dbtui.core.tty import Capabilities
 
 LOOK = 2.0
@@ -128,7 +130,8 @@ class DbtuiApp(OrderlyApp):
             try:
                 write_settings(self.settings)
             except OSError as error:
-                self.notify(f"The theme could not be kept: {error}", severity="warning", markup=False)
+                message, _ = obstacle(error, config_dir())
+                self.notify(f"The theme could not be kept. {message}", severity="warning", markup=False)
 
     # Screens
 

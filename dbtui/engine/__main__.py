@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -115,7 +114,6 @@ def _train(run: Run, narrator: Narrator, stop: StopFlag, may_download: bool, ran
     except DbtuiError as error:
         return Ended(reason="failed", step=narrator.step, message=str(error), hint=error.hint)
     except Exception as error:  # the last place where anything can still be said to the person
-        traceback.print_exc()
         from dbtui.engine.failures import explain
 
         message, hint = explain(error)

@@ -16,11 +16,11 @@ from textual.content import Content
 from textual.events import DescendantBlur, DescendantFocus
 from textual.widgets import Input, Static
 
-from dbtui.app import tasks
 from dbtui.app.keys import bindings
-from dbtui.app.messages import DrawingEnded, PictureDrawn, PicturesForming, TableWritten
+from dbtui.app.messages import DrawingEnded, PictureDrawn, PicturesForming
 from dbtui.app.screens.columns import Columns, ColumnsDialog
 from dbtui.app.screens.drawing import LOOKS, DrawingScreen, recipe_line
+from dbtui.app.tasks import Saving, write_table
 from dbtui.app.widgets.draw_form import DrawForm, heading
 from dbtui.app.widgets.picture_grid import Cell, PictureTable
 from dbtui.app.widgets.prompt_line import PromptLine, TableLine
@@ -125,7 +125,7 @@ class CompareScreen(DrawingScreen):
         seed = form.seed(secrets.randbelow(2**32))
         self.give_up()
         self._folder = new_folder(self._subject, "compare-")
-        self.start(partial(tasks.keep_prompts, self, [Asked(prompt, negative) for prompt in prompts]), "history")
+        self.keep_prompts(*(Asked(prompt, negative) for prompt in prompts))
         self._request = Request(
             prompt="", negative=negative, seeds=[seed], columns=1, out="", steps=steps, guidance=guidance,
             scheduler=form.editor("scheduler").value, preview=max(1, steps // LOOKS),
@@ -157,11 +157,15 @@ class CompareScreen(DrawingScreen):
     def ended(self, message: DrawingEnded) -> None:
         if message.problem is not None:
             self._leave_out(message.problem)
-        if self._queue:
-            self._next()
-        else:
-            self._settle()
-            self._tell_problems()
+        try:
+            if self._queue:
+                self._next()
+                return
+        except OSError as error:
+            self._queue.clear()
+            self._problems[self._headings[self._place % len(self._headings)]] = self.no_room(error)
+        self._settle()
+        self._tell_problems()
 
     def _leave_out(self, problem: DbtuiError) -> None:
         """Go on with the other columns if it is this one that cannot be used; else there is no use in going on."""
@@ -277,9 +281,5 @@ class CompareScreen(DrawingScreen):
         assert self._request is not None
         headings = [self._columns.words[name] for name in self._headings]
         note = recipe_line(self._request.seeds[0], self._request).plain.strip()
-        file = self._folder / "table.png"
-        self.start(partial(tasks.write_table, self, file, rows, headings, self._prompts, note), "table")
-
-    @on(TableWritten)
-    def _table_written(self, message: TableWritten) -> None:
-        self.ask_where_to_save(message.path, f"{self._subject}-table")
+        write = partial(write_table, rows, headings, self._prompts, note)
+        self.ask_where_to_save(partial(Saving, write, self._folder), f"{self._subject}-table")

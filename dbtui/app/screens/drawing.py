@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,8 @@ from dbtui.app.widgets.draw_form import DrawForm
 from dbtui.app.widgets.prompt_line import PromptLine
 from dbtui.app.widgets.run_words import work
 from dbtui.app.widgets.tile_grid import TileGrid
-from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core import paths
+from dbtui.core.errors import DbtuiError, UsageError, obstacle, printable
 from dbtui.core.events import Phase
 from dbtui.core.grid import Recipe
 from dbtui.core.meter import Meter
@@ -191,7 +192,19 @@ class DrawingScreen(BaseScreen):
         except UsageError as error:
             self.say(Content.assemble((f" {printable(error.title)}. ", "bold $error"), printable(error.message)))
         except OSError as error:
-            self.show_error(DbtuiError("Nothing was drawn", f"{printable(error)}.", "Make room on the disk."))
+            self.show_error(self.no_room(error))
+
+    @staticmethod
+    def no_room(error: OSError) -> DbtuiError:
+        """For pictures that are to be drawn."""
+        message, _ = obstacle(error, paths.pictures_dir())
+        hint = "Make room on it, or set DBTUI_HOME to another disk."
+        return DbtuiError("Nothing can be drawn", f"{message} What was drawn before is kept.", hint)
+
+    def keep_prompts(self, *asked: Asked) -> None:
+        """They are at hand from now on, and the next time if the disk takes them."""
+        self.history, self._turning = _newest([*self.history, *asked]), None
+        self.start(partial(tasks.keep_prompts, self, asked), "history")
 
     def action_lock(self) -> None:
         form = self.query_one(DrawForm)
@@ -248,26 +261,26 @@ class DrawingScreen(BaseScreen):
         if path is not None:
             self.app.push_screen(PhotoDialog(path, self.picture_name()))
 
-    def ask_where_to_save(self, source: Path, name: str) -> None:
-        """Ask for a path, and save a copy of ``source`` there; ``name`` is what is offered, without its suffix."""
+    def ask_where_to_save(self, saving: Callable[[Path], tasks.Saving], name: str) -> None:
+        """Ask for a path, and save to it; ``name`` is what is offered, without its suffix."""
         folder = Path.home()
         offered = free_name(name, lambda word: (folder / f"{word}.png").exists())
 
         def answered(text: str | None) -> None:
             if text:
-                self.start(partial(tasks.save_copy, self, source, tasks.destination_of(text, source.name)), "save")
+                self.start(partial(tasks.save, self, saving(tasks.destination_of(text, f"{name}.png"))), "save")
 
         text = "A path; a folder gets the picture under its own name."
-        check = partial(tasks.destination_of, name=source.name)
+        check = partial(tasks.destination_of, name=f"{name}.png")
         self.app.push_screen(PromptDialog("Save as", text, f"~/{offered}.png", check), answered)
 
     @on(AlreadyThere)
     def _ask_to_replace(self, message: AlreadyThere) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self.start(partial(tasks.save_copy, self, message.source, message.destination, True), "save")
+                self.start(partial(tasks.save, self, message.saving, True), "save")
 
-        text = f"{message.destination} is there already."
+        text = f"{message.saving.destination} is there already."
         self.app.push_screen(ConfirmDialog("Replace it?", text, "Replace"), answered)
 
     def action_leave(self) -> None:

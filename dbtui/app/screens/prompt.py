@@ -20,6 +20,7 @@ from dbtui.app import tasks
 from dbtui.app.keys import bindings
 from dbtui.app.messages import DrawingEnded, GridRead, OpenCompare, PictureDrawn, PicturesForming
 from dbtui.app.screens.drawing import LOOKS, DrawingScreen, recipe_line
+from dbtui.app.tasks import Saving
 from dbtui.app.widgets.draw_form import DrawForm, heading
 from dbtui.app.widgets.picture_grid import Cell, PictureGrid
 from dbtui.app.widgets.prompt_line import PromptLine
@@ -97,7 +98,7 @@ class PromptScreen(DrawingScreen):
             columns=columns, out=str(new_folder(self._subject)), steps=steps, guidance=guidance,
             scheduler=form.editor("scheduler").value, preview=max(1, steps // LOOKS),
         )  # fmt: skip
-        self.start(partial(tasks.keep_prompts, self, [Asked(prompt, negative)]), "history")
+        self.keep_prompts(Asked(prompt, negative))
         self._job_cells = [Cell(words=str(seed)) for seed in request.seeds]
         self._finished = 0
         self.begin(request.by(source))
@@ -228,11 +229,13 @@ class PromptScreen(DrawingScreen):
     def action_save(self) -> None:
         path, recipe = self.picture(), self._recipe()
         if path is not None:
-            self.ask_where_to_save(path, f"{self._subject}-{recipe.seed if recipe else path.stem}")
+            self.ask_where_to_save(
+                partial(Saving.copy, path), f"{self._subject}-{recipe.seed if recipe else path.stem}"
+            )
 
     def action_save_grid(self) -> None:
         if self._grid is not None:
-            self.ask_where_to_save(self._grid.file, f"{self._subject}-grid")
+            self.ask_where_to_save(partial(Saving.copy, self._grid.file), f"{self._subject}-grid")
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(str(self.picture()))
