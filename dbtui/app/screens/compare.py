@@ -87,7 +87,7 @@ class CompareScreen(DrawingScreen):
         self.set_class(True, "-no-grid")
         line = self.query_one("#prompt-0", TableLine)
         line.focus()
-        line.cursor_position = len(line.value)
+        line.go_to_end()
         self._say_columns()
 
     def _say_columns(self) -> None:

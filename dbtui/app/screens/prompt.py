@@ -77,7 +77,7 @@ class PromptScreen(DrawingScreen):
         self.set_class(True, "-no-grid")
         line = self.query_one("#prompt", PromptLine)
         line.focus()
-        line.cursor_position = len(line.value)
+        line.go_to_end()
         self._read(None)
 
     # What is drawn
