@@ -7,7 +7,8 @@ import os
 import random
 import shutil
 import struct
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Before anything imports Triton, which decides then: where there is no GPU, kernels run in its interpreter.
@@ -98,3 +99,33 @@ def edit_json() -> Callable[..., None]:
         path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
     return edit
+
+
+class SmallDisk:
+    """A disk of its own that is soon full."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._ballast = folder / "ballast"
+
+    def fill(self, left: int = 0) -> None:
+        """Leave no more than ``left`` bytes."""
+        self.empty()
+        free = shutil.disk_usage(self.folder).free
+        self._ballast.write_bytes(b"0" * max(0, free - left))
+
+    def empty(self) -> None:
+        """Give back what ``fill`` took."""
+        self._ballast.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk of 400 KB, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield SmallDisk(folder)
+    subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -26,8 +26,9 @@ from dbtui.app.settings import Settings, read_settings, write_settings
 from dbtui.app.studio import Studio
 from dbtui.app.theme import THEMES, plot_colours
 from dbtui.app.wire import SparingApp
-from dbtui.core.errors import printable
+from dbtui.core.errors import obstacle
 from dbtui.core.fields import AUTO
+from dbtui.core.paths import config_dir
 from dbtui.core.tty import IMAGE_WORDS, Capabilities
 
 LOOK = 2.0
@@ -136,7 +137,7 @@ class DbtuiApp(SparingApp[None], OrderlyApp):
         try:
             write_settings(replace(read_settings()[0], **changes))
         except OSError as error:
-            words = f"It holds until dbtui is left, but could not be kept: {printable(error)}."
+            words = f"It holds until dbtui is left, but could not be kept. {obstacle(error, config_dir())[0]}"
             self.notify(words, title="Settings", severity="warning", markup=False)
 
     def show_images(self, images: str) -> None:

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Static
 
 from dbtui.app.keys import bindings
+from dbtui.app.widgets.field_row import Line
 from dbtui.app.widgets.key_bar import KeyBar
 from dbtui.app.wording import in_app
 from dbtui.core.errors import DbtuiError, printable
@@ -68,11 +69,12 @@ class PromptDialog(ModalScreen[str | None]):
             dialog.border_title = Content(printable(self._title))
             dialog.border_subtitle = "enter: go on \u00b7 esc: cancel"
             yield Static(Content(printable(self._text)), classes="dialog-text")
-            line = Input(self._value, compact=True, select_on_focus=False)
-            line.cursor_blink = False
-            yield line
+            yield Line(self._value, replaced=False)
             yield Static(classes="dialog-problem")
         yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(Line).go_to_end()
 
     @on(Input.Submitted)
     def action_accept(self) -> None:

@@ -185,7 +185,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
     "export": (
         Key("f5,ctrl+s", "export", "Export", "Write the concept out, and compare what was written.", "F5", 0),
         Key("c", "copy", "Copy", "Copy the path of the export, if the terminal allows it.", "c", 0),
-        Key("escape", "cancel", "Cancel", "Close; an export that is going on is asked about.", "esc", 0),
+        Key("escape", "cancel", "Close", "Close; an export that is going on is asked about.", "esc", 0),
     ),
     "settings": (
         Key("left,right", "other", "Choose", "Choose another value.", "\u2190\u2192", 0),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dbtui.app.entries import Entry
     from dbtui.app.snapshot import Snapshot
     from dbtui.app.studio import Job
+    from dbtui.app.tasks import Saving
     from dbtui.core.dataset import Report
     from dbtui.core.errors import DbtuiError
     from dbtui.core.gallery import Grid
@@ -211,18 +212,10 @@ class PromptsRead(Message):
 
 
 @dataclass
-class TableWritten(Message):
-    """The comparison is one picture."""
-
-    path: Path
-
-
-@dataclass
 class AlreadyThere(Message):
     """A file that would have been replaced was not."""
 
-    source: Path
-    destination: Path
+    saving: Saving
 
 
 @dataclass

@@ -6,15 +6,17 @@ What only one of them needs is imported by it, so that the library is not kept w
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.message_pump import MessagePump
 
-from dbtui.app.messages import AlreadyThere, Done, Failed, GridRead, OpenRun, PromptsRead, TableWritten
+from dbtui.app.messages import AlreadyThere, Done, Failed, GridRead, OpenRun, PromptsRead
 from dbtui.core import paths
-from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core.errors import DbtuiError, UsageError, obstacle, printable
 from dbtui.core.library import Concept, rename_concept
 from dbtui.core.removal import folders_of, remove
 from dbtui.core.run import Run
@@ -36,12 +38,13 @@ def demo_config(subject: str = "teddy-bear") -> Config:
     return assemble("mini", None, {"data.folder": str(chosen.folder), "concept.prompt": chosen.prompt})
 
 
-def begin_run(screen: MessagePump, config: Config) -> None:
-    """Check what was asked, and start its trainer."""
+def begin_run(screen: MessagePump, config: Config, words: str) -> None:
+    """Check what was asked, and start its trainer; ``words`` are said once it has begun."""
     from dbtui.jobs.begin import begin, check
 
     run = begin(check(config))
     launch(run)
+    screen.post_message(Done(words))
     screen.post_message(OpenRun(run))
 
 
@@ -96,26 +99,10 @@ def keep_prompts(screen: MessagePump, asked: Sequence[Asked]) -> None:
     try:
         screen.post_message(PromptsRead(remember_prompts(asked)))
     except OSError as error:
-        screen.post_message(Done(f"Prompts could not be kept: {printable(error)}."))
-
-
-def write_table(
-    screen: MessagePump, file: Path, cells: Sequence[Sequence[Path | None]], headings: list[str], prompts: list[str]
-) -> None:
-    """Put the pictures of a comparison, by rows, into one."""
-    from dbtui.core.dataset import UnusableError, open_picture
-    from dbtui.core.grid import save_png
-    from dbtui.core.table import make_table
-
-    try:
-        pictures = [[open_picture(cell) if cell else None for cell in row] for row in cells]
-        words = "\n".join([*prompts, f"Columns: {' | '.join(headings)}"])
-        save_png(make_table(pictures, headings, prompts), file, words)
-    except (OSError, UnusableError) as error:
-        problem = DbtuiError("The table could not be made", f"{printable(error)}.", "Draw it again.")
-        screen.post_message(Failed(problem))
-    else:
-        screen.post_message(TableWritten(file))
+        message, _ = obstacle(error, paths.data_dir())
+        screen.post_message(
+            Done(f"What is asked could not be kept for the next time. {message} It is drawn all the same.")
+        )
 
 
 def destination_of(text: str, name: str) -> Path:
@@ -132,18 +119,55 @@ def destination_of(text: str, name: str) -> Path:
     return path
 
 
-def save_copy(screen: MessagePump, source: Path, destination: Path, replace: bool = False) -> None:
-    """Copy a picture, whole or not at all; what is there already is asked about."""
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """A picture that is to be in another place: ``write`` makes its file, from what is kept in ``source``."""
+
+    write: Callable[[Path], object]
+    source: Path
+    destination: Path
+
+    @classmethod
+    def copy(cls, source: Path, destination: Path) -> Saving:
+        return cls(partial(shutil.copyfile, source), source.parent, destination)
+
+
+def save(screen: MessagePump, saving: Saving, replace: bool = False) -> None:
+    """Write the file, whole or not at all; what is there already is asked about."""
+    from dbtui.core.dataset import UnusableError
+
+    destination, problem, hint = saving.destination, "", ""
     try:
-        with paths.whole_file(destination, replace) as partial:
-            shutil.copyfile(source, partial)
+        with paths.whole_file(destination, replace) as file:
+            saving.write(file)
     except FileExistsError:
-        screen.post_message(AlreadyThere(source, destination))
+        screen.post_message(AlreadyThere(saving))
+        return
+    except UnusableError as error:
+        problem, hint = f"{printable(error)}.", "Draw it again."
     except OSError as error:
-        problem = DbtuiError("The picture could not be saved", f"{printable(error)}.", "Choose another place.")
-        screen.post_message(Failed(problem))
+        problem, hint = obstacle(error, destination.parent)
+    if problem:
+        kept = f"{problem} Nothing of it was left there; what was drawn is kept in {printable(saving.source)}."
+        screen.post_message(Failed(DbtuiError("The picture could not be saved", kept, hint)))
     else:
         screen.post_message(Done(f"Saved as {printable(destination)}."))
+
+
+def write_table(
+    cells: Sequence[Sequence[Path | None]], headings: list[str], prompts: list[str], note: str, file: Path
+) -> None:
+    """Put the pictures of a comparison, by rows, into one; ``note`` says how they were made.
+
+    Raises OSError, and UnusableError for a picture that has gone.
+    """
+    from dbtui.core.dataset import open_picture
+    from dbtui.core.grid import save_png
+    from dbtui.core.table import make_table
+
+    pictures = [[open_picture(cell) if cell else None for cell in row] for row in cells]
+    words = "\n".join([*prompts, f"Columns: {' | '.join(headings)}", note])
+    save_png(make_table(pictures, headings, prompts, note), file, words)
 
 
 def _subject(entry: Entry) -> Concept | Run:

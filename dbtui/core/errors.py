@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import unicodedata
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -30,6 +31,21 @@ class UsageError(DbtuiError):
     """What was asked for cannot be: a misspelt parameter, a path that is not there."""
 
     exit_code = WRONG_USE
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a disk, or of a person's share of it, that takes no more."""
+
+
+def obstacle(error: OSError, folder: object = "") -> tuple[str, str]:
+    """Why ``folder`` could not be written to, and what to do about it, in a sentence each."""
+    where = printable(folder)
+    if error.errno in FULL:
+        return f"The disk {f'of {where} ' if where else ''}is full.", "Make room on it, or use another one."
+    if error.errno == errno.EROFS:
+        return f"{where or 'The disk'} can only be read.", "Use another place."
+    said = printable(error.strerror or error)
+    return f"{where}: {said}." if where else f"{said}.", "Use another place."
 
 
 def printable(text: object) -> str:

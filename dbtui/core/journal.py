@@ -8,25 +8,38 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dbtui.core.errors import FULL
 from dbtui.core.events import Event, decode, encode, from_values
 
 
 class JournalWriter:
-    """Appends events, each in one write, so that a killed writer leaves at most a partial last line."""
+    """Appends events, each in one write, so that a killed writer leaves at most a partial last line.
+
+    What a full disk does not take waits for the next event: a training does not end for what it has to say.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "ab", buffering=0)
-        if path.stat().st_size and not _ends_with_newline(path):
-            self._file.write(b"\n")
+        self._waiting = bytearray(b"\n" if path.stat().st_size and not _ends_with_newline(path) else b"")
 
     def write(self, event: Event) -> None:
         # File names may hold bytes that are not text; JSON has an escape for what stands for them.
-        self._file.write(encode(event).encode(errors="backslashreplace") + b"\n")
+        self._waiting += encode(event).encode(errors="backslashreplace") + b"\n"
+        self._append()
 
     def close(self) -> None:
-        """Make the journal durable."""
+        """Make the journal durable; what the disk still does not take is lost."""
+        self._append()
         os.fsync(self._file.fileno())
         self._file.close()
+
+    def _append(self) -> None:
+        try:
+            while self._waiting:
+                del self._waiting[: self._file.write(self._waiting)]  # it may take a part
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
 
 
 class JournalReader:

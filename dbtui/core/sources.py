@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,6 +134,12 @@ def sources_of(subject: Concept | Run) -> list[Source]:
         return [of_base(subject.config.model.base, _resolution(subject)), *of_run(subject)]
     except (UsageError, OSError):
         return []
+
+
+def by_name(sources: Sequence[Source]) -> dict[str, Source]:
+    """``sources`` by their names. A base model that is called like a concept among them goes by its label."""
+    concepts = {source.concept for source in sources}
+    return {source.label if source.name in concepts - {source.concept} else source.name: source for source in sources}
 
 
 def run_of(concept: Concept) -> Run | None:

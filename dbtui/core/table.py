@@ -17,20 +17,23 @@ INK, PAPER, EMPTY = "#1f2430", "white", "#eff1f4"
 
 
 def make_table(
-    cells: Sequence[Sequence[Image.Image | None]], headings: Sequence[str], names: Sequence[str]
+    cells: Sequence[Sequence[Image.Image | None]], headings: Sequence[str], names: Sequence[str], note: str = ""
 ) -> Image.Image:
     """``cells`` [rows][columns], of which at least one is a picture; all are drawn at the size of the largest.
 
-    ``headings`` are of the columns and ``names`` of the rows.
+    ``headings`` are of the columns and ``names`` of the rows; ``note`` stands below them all.
     """
     side = max((max(cell.size) for row in cells for cell in row if cell), default=64)
     font = Lettering(max(11, side // 14))
     left = max(96, side * 2 // 3)
     tops = [_wrap(heading, font, side) for heading in headings]
     top = 2 * MARGIN + max(len(lines) for lines in tops) * font.height
-    size = (left + len(headings) * (side + GAP), top + len(names) * (side + GAP))
-    table = Image.new("RGB", size, PAPER)
+    width, bottom = left + len(headings) * (side + GAP), top + len(names) * (side + GAP)
+    notes = _wrap(note, font, width - 2 * MARGIN) if note else []
+    table = Image.new("RGB", (width, bottom + (len(notes) * font.height + MARGIN if notes else 0)), PAPER)
     pencil = ImageDraw.Draw(table)
+    for number, line in enumerate(notes):
+        font.draw(pencil, (MARGIN, bottom + MARGIN // 2 + number * font.height), line, INK)
     for column, lines in enumerate(tops):
         x = left + column * (side + GAP)
         for number, line in enumerate(lines):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -116,7 +115,6 @@ def _train(run: Run, narrator: Narrator, stop: StopFlag, may_download: bool, ran
     except DbtuiError as error:
         return Ended(reason="failed", step=narrator.step, message=str(error), hint=error.hint)
     except Exception as error:  # the last place where anything can still be said to the person
-        traceback.print_exc()
         from dbtui.engine.failures import explain
 
         message, hint = explain(error)

@@ -9,7 +9,6 @@ import json
 import signal
 import sys
 import threading
-import traceback
 from dataclasses import asdict
 
 from dbtui.core.benchmark import Order
@@ -44,7 +43,6 @@ def bench_process() -> int:
         wire.send("failed", title=error.title, message=error.message, hint=error.hint)
         return FAILED
     except Exception as error:  # the last place where anything can still be said to the person
-        traceback.print_exc()
         from dbtui.engine.failures import explain
 
         message, hint = explain(error)

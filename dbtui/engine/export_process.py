@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from dataclasses import asdict
 from types import FrameType
 
@@ -43,7 +42,6 @@ def export_process() -> int:
         wire.send("failed", title=error.title, message=error.message, hint=error.hint)
         return FAILED
     except Exception as error:  # the last place where anything can still be said to the person
-        traceback.print_exc()
         from dbtui.engine.failures import explain
 
         message, hint = explain(error)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import traceback
+from pathlib import Path
+
 import torch
 
+from dbtui.core.errors import FULL, obstacle
 from dbtui.core.units import format_bytes
 
 LESS_MEMORY = (
@@ -18,7 +24,11 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def explain(error: Exception) -> tuple[str, str]:
-    """Message and hint for a person."""
+    """Message and hint for a person; the log has the rest, unless its disk is full."""
+    with contextlib.suppress(OSError):
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in (*FULL, errno.EROFS):
+        return obstacle(error, Path(error.filename).parent if isinstance(error.filename, str) else "")
     if not out_of_memory(error):
         return f"{type(error).__name__}: {error}", "This should not happen; the log has the details."
     needed = ""

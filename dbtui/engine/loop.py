@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from dbtui.core import checkpoints
 from dbtui.core.config import Config
-from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.errors import DbtuiError, obstacle, printable
 from dbtui.core.events import Checkpoint, Ended, Sample, Step
 from dbtui.core.grid import make_grid, save_png
 from dbtui.core.rank import Rank
@@ -125,7 +125,7 @@ def publish(session: Session) -> Ended:
     except WRITE_ERRORS as error:
         raise DbtuiError(
             "The concept could not be saved",
-            f"{error}. Nothing of it was left in the library. {session.kept()}.",
+            f"{_reason(error)} Nothing of it was left in the library. {session.kept()}.",
             f"Make room and `dbtui resume {session.run.id}`.",
         ) from error
     remember_speed(session.run, session.learner, session.resolution)
@@ -221,7 +221,7 @@ def settle(session: Session) -> None:
         saved = session.saver.end()
     except WRITE_ERRORS as error:
         session.narrator.log(
-            f"The checkpoint of step {step} could not be written: {error}. Earlier ones were kept.", "warning"
+            f"The checkpoint of step {step} could not be written. {_reason(error)} Earlier ones were kept.", "warning"
         )
         return
     session.saved = step
@@ -271,10 +271,15 @@ def sample(session: Session, step: int, prompt: str = "") -> None:
         if stop:
             session.narrator.log("The sample was left out, since the run is to stop.")
         else:
-            session.narrator.log(f"A sample failed: {error or type(error).__name__}. The training goes on.", "warning")
+            session.narrator.log(f"A sample failed. {_reason(error)} The training goes on.", "warning")
     else:
         session.narrator.say(Sample(step=step, path=f"samples/{name}", prompts=prompts, seeds=seeds))
     session.narrator.phase("training", step, session.config.training.steps, "steps")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a sentence."""
+    return obstacle(error)[0] if isinstance(error, OSError) else f"{error or type(error).__name__}."
 
 
 def _until_stopped(stop: StopFlag, narrator: Narrator, phase: str) -> Callable[[int, int], Any]:

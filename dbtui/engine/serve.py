@@ -11,15 +11,15 @@ import json
 import queue
 import sys
 import threading
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from PIL.Image import Image
 from torch import Tensor
 
 from dbtui.core.base_model import find_model
-from dbtui.core.errors import DbtuiError
+from dbtui.core.errors import DbtuiError, obstacle
 from dbtui.core.grid import Recipe, make_grid, save_png
 from dbtui.core.library import find_base
 from dbtui.core.sources import find_source
@@ -79,7 +79,6 @@ class Painter:
         except DbtuiError as error:
             send("failed", title=error.title, message=error.message, hint=error.hint)
         except Exception as error:  # the process must live on, and the person must hear of it
-            traceback.print_exc()
             if out_of_memory(error):
                 self._model.forget()
             message, hint = explain(error)
@@ -123,13 +122,23 @@ class Painter:
                 height=settings.resolution, model=source.name,
             )  # fmt: skip
             file = folder / f"{index:03}.png"
-            save_png(image, file, recipe.parameters())
+            _keep(image, file, recipe)
             images.append(image)
             send("picture", index=index, seed=drawings[index].seed, path=str(file))
         grid = folder / "grid.png"
-        save_png(make_grid(images, request["columns"]), grid, recipe.parameters())
+        _keep(make_grid(images, request["columns"]), grid, recipe)
         flagged = safety.flagged if safety else []
         send("done", grid=str(grid), flagged=flagged, resolution=settings.resolution)
+
+
+def _keep(image: Image, file: Path, recipe: Recipe) -> None:
+    """Write a picture with its recipe. Raises DbtuiError if the disk does not take it."""
+    try:
+        save_png(image, file, recipe.parameters())
+    except OSError as error:
+        message, hint = obstacle(error, file.parent)
+        kept = f"{message} What was finished before is kept."
+        raise DbtuiError("A picture could not be written", kept, hint) from error
 
 
 def _warn_of_long_prompts(models: Models, request: dict[str, Any], send: Send) -> None:

@@ -30,7 +30,7 @@ from dbtui.app.screens.dashboard import DashboardScreen
 from dbtui.app.studio import Studio
 from dbtui.core import paths
 from dbtui.core.config import Config
-from dbtui.core.events import Event, Step
+from dbtui.core.events import Ended, Event, Log, Phase, Sample, Started, Step
 from dbtui.core.journal import JournalWriter
 from dbtui.core.library import Concept
 from dbtui.core.prompts import prompts_file
@@ -302,3 +302,30 @@ def damaged_concept() -> Callable[[str], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def library(concept: Any, damaged_concept: Any, run_with: Any, steps: Any) -> Any:
+    """One of each; the run rex is live, and goes by the clock of its journal."""
+    concept("mug", created=NOON - 90_000)
+    concept("teapot", created=NOON - 180_000, prompt="a photo of sks teapot", steps=1200)
+    os.utime(damaged_concept("cup"), (NOON - 270_000, NOON - 270_000))
+    run = run_with(
+        [
+            Started(time=NOON, pid=4321, steps=500),
+            Log(time=NOON + 2, message="Training Stable Diffusion (small) at 128 px."),
+            Phase(time=NOON + 3, name="training", total=500, unit="steps"),
+            *steps(1, 125),
+            Sample(
+                time=NOON + 126, step=125, path="samples/step-000125.png", prompts=["a photo of sks rex"], seeds=[1, 2]
+            ),
+            Ended(
+                time=NOON + 127,
+                reason="stopped",
+                step=125,
+                message="Stopped (as asked). It can be resumed at step 125.",
+            ),
+        ]
+    )
+    Image.new("RGB", (132, 64), "orange").save(run.samples / "step-000125.png")
+    return run

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,65 +20,15 @@ from dbtui.app.widgets.picture_grid import PictureTable
 from dbtui.core import paths
 from dbtui.core.budget import Budget
 from dbtui.core.config import Config
-from dbtui.core.events import Ended, Log, Phase, Sample, Started
 from dbtui.core.grid import Recipe, make_grid, save_png
 from dbtui.core.library import find_concept
 from dbtui.core.subjects import SUBJECTS
 from dbtui.jobs.forecast import Forecast
 from dbtui.jobs.gpus import Gpu
 from dbtui.jobs.room import Room
+from tests.app.looks import looks
 
 NOON = 1_750_000_000.0
-SNAPSHOTS = Path(__file__).parent / "snapshots"
-
-
-WRITING = os.environ.get("DBTUI_SNAPSHOTS") == "write"
-
-
-def cleaned(text: str) -> str:
-    """What is the same each time."""
-    text = re.sub(r"\d+\.\d KB", lambda size: "#" * len(size[0]), text)  # a config file's, which grows with its table
-    return re.sub("[\u2580-\u259f]", " ", text) + "\n"  # pictures have tests of their own
-
-
-async def looks(ui: Any, name: str, text: Callable[[], str]) -> None:
-    """Wait until the window is as it is kept; DBTUI_SNAPSHOTS=write keeps this one instead, once it rests."""
-    file = SNAPSHOTS / f"{name}.txt"
-    if WRITING:
-        await ui.pilot.pause(2)
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(cleaned(text()), encoding="utf-8")
-    kept = file.read_text(encoding="utf-8")
-    with contextlib.suppress(AssertionError):
-        await ui.until(lambda: cleaned(text()) == kept)
-    assert cleaned(text()) == kept
-
-
-@pytest.fixture
-def library(concept: Any, damaged_concept: Any, run_with: Any, steps: Any) -> Any:
-    """One of each; the run rex is live, and goes by the clock of its journal."""
-    concept("mug", created=NOON - 90_000)
-    concept("teapot", created=NOON - 180_000, prompt="a photo of sks teapot", steps=1200)
-    os.utime(damaged_concept("cup"), (NOON - 270_000, NOON - 270_000))
-    run = run_with(
-        [
-            Started(time=NOON, pid=4321, steps=500),
-            Log(time=NOON + 2, message="Training Stable Diffusion (small) at 128 px."),
-            Phase(time=NOON + 3, name="training", total=500, unit="steps"),
-            *steps(1, 125),
-            Sample(
-                time=NOON + 126, step=125, path="samples/step-000125.png", prompts=["a photo of sks rex"], seeds=[1, 2]
-            ),
-            Ended(
-                time=NOON + 127,
-                reason="stopped",
-                step=125,
-                message="Stopped (as asked). It can be resumed at step 125.",
-            ),
-        ]
-    )
-    Image.new("RGB", (132, 64), "orange").save(run.samples / "step-000125.png")
-    return run
 
 
 @pytest.mark.parametrize("size", [(80, 24), (120, 36)])

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -178,3 +179,18 @@ def test_last_events_reads_the_end_and_drops_the_cut_line(path: Path) -> None:
 def test_last_events_leaves_out_a_partial_last_line(path: Path) -> None:
     path.write_text(encode(step(1)) + "\n" + encode(step(2))[:-5])
     assert [e.step for e in last_events(path)] == [1]
+
+
+def test_what_a_full_disk_does_not_take_comes_once_there_is_room(small_disk: Any) -> None:
+    path = small_disk.folder / "journal.jsonl"
+    writer = JournalWriter(path)
+    writer.write(step(1))
+    small_disk.fill()
+    for number in range(2, 60):
+        writer.write(step(number))
+    before = [event.step for event in JournalReader(path).read()]
+    assert before == list(range(1, len(before) + 1)) and len(before) < 50
+    small_disk.empty()
+    writer.write(step(60))
+    writer.close()
+    assert [event.step for event in JournalReader(path).read()] == list(range(1, 61))

@@ -69,7 +69,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(
     ended = train(run)
     assert ended.reason == "done" and hashes(ended.concept) == reference("plain")
     (warning,) = (e.message for e in heard(run) if isinstance(e, Log) and e.level == "warning")
-    assert "step 6 could not be written" in warning and "no space left" in warning and "Earlier ones" in warning
+    assert "step 6 could not be written" in warning and "The disk is full" in warning and "Earlier ones" in warning
     assert [e.step for e in heard(run) if isinstance(e, Checkpoint)] == [3]
     assert not list(run.checkpoints.glob(".*.partial"))
 

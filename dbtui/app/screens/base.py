@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -17,7 +19,8 @@ from textual.worker import Worker, WorkerState
 from dbtui.app.dialogs import ErrorDialog
 from dbtui.app.messages import Done, Failed
 from dbtui.app.widgets.key_bar import KeyBar
-from dbtui.core.errors import DbtuiError, printable
+from dbtui.core import paths
+from dbtui.core.errors import FULL, DbtuiError, obstacle, printable
 
 SMALLEST = (80, 24)
 """Columns and rows below which a screen shows one sentence instead."""
@@ -79,6 +82,10 @@ def as_error(error: BaseException) -> DbtuiError:
     """Any error as one that can be shown; a defect of the program keeps its traceback, to be copied."""
     if isinstance(error, DbtuiError):
         return error
+    if isinstance(error, OSError) and error.errno in (*FULL, errno.EROFS):
+        folder = Path(error.filename).parent if isinstance(error.filename, str) else paths.data_dir()
+        message, hint = obstacle(error, folder)
+        return DbtuiError("A file could not be written", f"{message} What was there before is as it was.", hint)
     if isinstance(error, OSError):
         return DbtuiError("A file could not be used", printable(error), "`dbtui where` tells the folders.")
     trace = "".join(traceback.format_exception(error))

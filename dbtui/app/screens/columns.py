@@ -15,10 +15,59 @@ from textual.widgets.selection_list import Selection
 
 from dbtui.app.keys import bindings
 from dbtui.app.widgets.key_bar import KeyBar
+from dbtui.core.base_model import MINI
 from dbtui.core.errors import printable
+from dbtui.core.library import Concept, concepts
+from dbtui.core.run import Run
+from dbtui.core.sources import Source, by_name, of_base, of_concept, sources_of
 
 MOST = 12
 """Columns of a table."""
+
+
+FIRST = 4
+"""Columns that are chosen at first, if there are so many."""
+
+
+class Columns:
+    """All that a concept, or a run that has not become one, can be compared with, and what is chosen of that."""
+
+    def __init__(self, subject: Concept | Run) -> None:
+        own = sources_of(subject)
+        known = [(source.concept, source.checkpoint, source.base) for source in own]
+        others = [source for source in _others() if (source.concept, "", source.base) not in known]
+        self.sources = by_name([*own, *others])
+        """By their names."""
+        self.words = {
+            name: f"{name}, taught" if source.concept and source not in own else source.label
+            for name, source in self.sources.items()
+        }
+        """Their headings, by the same names."""
+        names = list(self.sources)[: len(own)]
+        self.chosen = names if len(names) <= FIRST else [names[0], *names[1 - FIRST :]]
+        """Names, in the order of the table."""
+        self.note = _note(own)
+        """A sentence on what there is of the subject's own training."""
+
+
+def _note(own: list[Source]) -> str:
+    steps = [source.label for source in own if source.checkpoint]
+    if not steps and not any(source.concept for source in own):
+        return "Its training has kept no checkpoint: there is only the model as it was before."
+    if not steps:
+        return "Its training kept no checkpoint: there is only before and after."
+    if len(steps) == 1:
+        return f"Its training kept one checkpoint, {steps[0]}."
+    return f"Its training kept {len(steps)} checkpoints: {', '.join(steps)}."
+
+
+def _others() -> list[Source]:
+    """All concepts, and the embedded model."""
+    try:
+        found = [of_concept(concept) for concept in concepts() if not concept.problem]
+    except OSError:
+        found = []
+    return [*found, of_base(MINI)]
 
 
 class SourceList(SelectionList[str]):

@@ -16,22 +16,20 @@ from textual.content import Content
 from textual.events import DescendantBlur, DescendantFocus
 from textual.widgets import Input, Static
 
-from dbtui.app import tasks
 from dbtui.app.keys import bindings
-from dbtui.app.messages import DrawingEnded, PictureDrawn, PicturesForming, TableWritten
-from dbtui.app.screens.columns import ColumnsDialog
-from dbtui.app.screens.drawing import LOOKS, DrawingScreen
+from dbtui.app.messages import DrawingEnded, PictureDrawn, PicturesForming
+from dbtui.app.screens.columns import Columns, ColumnsDialog
+from dbtui.app.screens.drawing import LOOKS, DrawingScreen, recipe_line
+from dbtui.app.tasks import Saving, write_table
 from dbtui.app.widgets.draw_form import DrawForm, heading
 from dbtui.app.widgets.picture_grid import Cell, PictureTable
-from dbtui.app.widgets.prompt_line import TableLine
+from dbtui.app.widgets.prompt_line import PromptLine, TableLine
 from dbtui.core import paths
-from dbtui.core.base_model import MINI
-from dbtui.core.errors import UsageError, printable
+from dbtui.core.errors import DbtuiError, UsageError, printable
 from dbtui.core.gallery import new_folder
-from dbtui.core.library import Concept, concepts
+from dbtui.core.library import Concept
 from dbtui.core.prompts import Asked
 from dbtui.core.run import Run
-from dbtui.core.sources import Source, of_base, of_concept, sources_of
 from dbtui.core.units import plural
 from dbtui.jobs.generate import Request
 
@@ -40,9 +38,6 @@ PROMPTS = 8
 
 LINES = 3
 """Lines for prompts that are there at first; another comes with each that is filled."""
-
-FIRST = 4
-"""Columns that are chosen at first, if there are so many."""
 
 
 class CompareScreen(DrawingScreen):
@@ -53,19 +48,13 @@ class CompareScreen(DrawingScreen):
 
     def __init__(self, subject: Concept | Run) -> None:
         super().__init__()
-        own = sources_of(subject)
         self._subject = subject.name if isinstance(subject, Concept) else subject.config.concept.name or subject.id
         self._prompt = subject.prompt if isinstance(subject, Concept) else subject.config.concept.prompt
-        self._note = _note(own)
-        self._sources = {source.name: source for source in own}
-        self._words = {source.name: source.label for source in own}
-        for other in _others():
-            if other.name not in self._sources:
-                self._sources[other.name] = other
-                self._words[other.name] = f"{other.name}, taught" if other.concept else other.label
-        self._chosen = [source.name for source in (own if len(own) <= FIRST else [own[0], *own[1 - FIRST :]])]
+        self._columns = Columns(subject)
         self._headings: list[str] = []
         """The columns of the table that is shown."""
+        self._problems: dict[str, DbtuiError] = {}
+        """Why columns of it could not be drawn."""
         self._prompts: list[str] = []
         self._cells: list[Cell] = []
         self._queue: list[int] = []
@@ -82,7 +71,10 @@ class CompareScreen(DrawingScreen):
                     yield Static(heading(f"prompt {number + 1}"), classes="label")
                     words = "" if number else "what is to be seen"
                     yield TableLine("" if number else self._prompt, words, id=f"prompt-{number}")
-        yield DrawForm((("seed", "steps", "guidance"),), {}, self.app.drawing_settings)
+        with Horizontal(classes="prompt-row"):
+            yield Static(heading("without"), classes="label")
+            yield TableLine("", "what is not wanted in any of them", id="negative")
+        yield DrawForm((("guidance", "scheduler"), ("steps", "seed")), {}, self.app.drawing_settings)
         with Horizontal(id="table-place"):
             with Vertical(id="row-names"):
                 for _ in range(PROMPTS):
@@ -95,43 +87,51 @@ class CompareScreen(DrawingScreen):
         self.set_class(True, "-no-grid")
         line = self.query_one("#prompt-0", TableLine)
         line.focus()
-        line.cursor_position = len(line.value)
+        line.go_to_end()
         self._say_columns()
 
     def _say_columns(self) -> None:
-        count = plural(len(self._chosen), "column")
+        columns = self._columns
+        count = plural(len(columns.chosen), "column")
         self.say_where(self._subject, "Compare", facts=Content.styled(f"{count} ", "$text-muted"))
-        names = " \u00b7 ".join(self._words[name] for name in self._chosen)
-        text = f"{names}\n\n{self._note}\n\nEnter draws each of them from the same seed. F4 chooses others."
+        names = " \u00b7 ".join(columns.words[name] for name in columns.chosen)
+        text = f"{names}\n\n{columns.note}\n\nEnter draws each of them from the same seed. F4 chooses others."
         self.query_one("#no-pictures", Static).update(Content(printable(text)))
+
+    @property
+    def _lines(self) -> list[TableLine]:
+        """For prompts, those that are not shown among them."""
+        return list(self.query("#table-prompts TableLine").results(TableLine))
 
     @on(Input.Changed)
     def _show_lines(self) -> None:
         """As many lines as are filled, and one more."""
-        filled = [number for number, line in enumerate(self.query(TableLine)) if line.value.strip()]
+        filled = [number for number, line in enumerate(self._lines) if line.value.strip()]
         for number, row in enumerate(self.query("#table-prompts > .prompt-row")):
             row.display = number < max(LINES, max(filled, default=0) + 2)
 
     # What is drawn
 
     def draw(self) -> None:
-        prompts = [line.value.strip() for line in self.query(TableLine) if line.value.strip()]
+        prompts = [line.value.strip() for line in self._lines if line.value.strip()]
+        negative = self.query_one("#negative", TableLine).value.strip()
         if not prompts:
             self.edit("#prompt-0")
             raise UsageError("There is no prompt", "Say what is to be seen.")
-        if not self._chosen:
+        if not self._columns.chosen:
             raise UsageError("There is nothing to compare", "Choose columns with F4.")
         form = self.query_one(DrawForm)
         steps, guidance = int(form.value("steps")), float(form.value("guidance"))  # type: ignore[arg-type]
         seed = form.seed(secrets.randbelow(2**32))
         self.give_up()
         self._folder = new_folder(self._subject, "compare-")
-        self.start(partial(tasks.keep_prompts, self, [Asked(prompt) for prompt in prompts]), "history")
+        self.keep_prompts(*(Asked(prompt, negative) for prompt in prompts))
         self._request = Request(
-            prompt="", seeds=[seed], columns=1, out="", steps=steps, guidance=guidance, preview=max(1, steps // LOOKS)
-        )
-        self._prompts, self._headings = prompts, list(self._chosen)
-        self._cells = [Cell(words=self._words[name]) for _ in prompts for name in self._headings]
+            prompt="", negative=negative, seeds=[seed], columns=1, out="", steps=steps, guidance=guidance,
+            scheduler=form.editor("scheduler").value, preview=max(1, steps // LOOKS),
+        )  # fmt: skip
+        self._prompts, self._headings, self._problems = prompts, list(self._columns.chosen), {}
+        self._cells = [Cell(words=self._columns.words[name]) for _ in prompts for name in self._headings]
         columns = len(self._headings)
         self._queue = [row * columns + column for column in range(columns) for row in range(len(prompts))]
         self.set_class(False, "-no-grid")
@@ -145,7 +145,7 @@ class CompareScreen(DrawingScreen):
         row, column = divmod(self._place, len(self._headings))
         self.parts = len(self._cells) - len(self._queue) - 1, len(self._cells)
         out = paths.make_private(self._folder / f"{row + 1}-{column + 1}")
-        source = self._sources[self._headings[column]]
+        source = self._columns.sources[self._headings[column]]
         self.begin(replace(self._request, prompt=self._prompts[row], out=str(out)).by(source))
 
     def forming(self, message: PicturesForming) -> None:
@@ -156,12 +156,32 @@ class CompareScreen(DrawingScreen):
 
     def ended(self, message: DrawingEnded) -> None:
         if message.problem is not None:
+            self._leave_out(message.problem)
+        try:
+            if self._queue:
+                self._next()
+                return
+        except OSError as error:
             self._queue.clear()
-            self.show_error(message.problem)
-        if self._queue:
-            self._next()
-        else:
-            self._settle()
+            self._problems[self._headings[self._place % len(self._headings)]] = self.no_room(error)
+        self._settle()
+        self._tell_problems()
+
+    def _leave_out(self, problem: DbtuiError) -> None:
+        """Go on with the other columns if it is this one that cannot be used; else there is no use in going on."""
+        column = self._place % len(self._headings)
+        self._problems[self._headings[column]] = problem
+        self._queue = [] if self.begun else [p for p in self._queue if p % len(self._headings) != column]
+
+    def _tell_problems(self) -> None:
+        """All that went wrong at once, the columns by their headings."""
+        words = self._columns.words
+        told = [f"{words[name]}: {error.title}. {error.message}" for name, error in self._problems.items()]
+        if told:
+            done = sum(cell.path is not None for cell in self._cells)
+            hint = next(iter(self._problems.values())).hint
+            title = f"{plural(len(told), 'column')} could not be drawn"
+            self.show_error(DbtuiError(title, "\n".join([*told, f"{plural(done, 'finished picture')} kept."]), hint))
 
     def cancelled(self) -> None:
         self._queue.clear()
@@ -200,9 +220,12 @@ class CompareScreen(DrawingScreen):
     def say_idle(self) -> None:
         if self.job is not None or not self._cells or self._request is None:
             return
-        request, cell = self._request, self._cells[self.query_one(PictureTable).cursor]
-        facts = f" \u00b7 {plural(request.steps, 'step')} \u00b7 guidance {request.guidance:g} \u00b7 {printable(cell.words)}"
-        self.say(Content.assemble((" seed ", "$text-muted"), (str(request.seeds[0]), "bold"), (facts, "$text-muted")))
+        cursor = self.query_one(PictureTable).cursor
+        problem = self._problems.get(self._headings[cursor % len(self._headings)])
+        if problem is not None and self._cells[cursor].path is None:
+            self.say(Content.assemble((f" {printable(problem.title)}. ", "bold $error"), printable(problem.message)))
+        else:
+            self.say(recipe_line(self._request.seeds[0], self._request, self._cells[cursor].words))
 
     # What can be done
 
@@ -230,18 +253,24 @@ class CompareScreen(DrawingScreen):
         table = self.query_one(PictureTable)
         return f"{table.cells[table.cursor].words} \u00b7 {self._prompts[self._row]}"
 
+    def takes_negative(self, line: PromptLine) -> bool:
+        """What is not wanted is of the whole table, so that only a prompt that is alone may change it."""
+        return not any(other.value.strip() for other in self._lines if other is not line)
+
     def action_edit(self) -> None:
         self.edit("#prompt-0")
 
     def action_columns(self) -> None:
+        columns = self._columns
+
         def answered(names: list[str] | None) -> None:
-            if names is not None and names != self._chosen:
-                self._chosen = names
+            if names is not None and names != columns.chosen:
+                columns.chosen = names
                 self._say_columns()
                 if self._cells:
                     self.say(Content(" The columns have changed: F5 draws the table anew."))
 
-        self.app.push_screen(ColumnsDialog(self._words, self._chosen, self._note), answered)
+        self.app.push_screen(ColumnsDialog(columns.words, columns.chosen, columns.note), answered)
 
     def action_save(self) -> None:
         columns = len(self._headings)
@@ -249,31 +278,8 @@ class CompareScreen(DrawingScreen):
             [cell.path for cell in self._cells[row * columns : (row + 1) * columns]]
             for row in range(len(self._prompts))
         ]
-        headings = [self._words[name] for name in self._headings]
-        file = self._folder / "table.png"
-        self.start(partial(tasks.write_table, self, file, rows, headings, self._prompts), "table")
-
-    @on(TableWritten)
-    def _table_written(self, message: TableWritten) -> None:
-        self.ask_where_to_save(message.path, f"{self._subject}-table")
-
-
-def _note(own: list[Source]) -> str:
-    """What there is of the subject's own training."""
-    steps = [source.label for source in own if source.checkpoint]
-    if not steps and not any(source.concept for source in own):
-        return "Its training has kept no checkpoint: there is only the model as it was before."
-    if not steps:
-        return "Its training kept no checkpoint: there is only before and after."
-    if len(steps) == 1:
-        return f"Its training kept one checkpoint, {steps[0]}."
-    return f"Its training kept {len(steps)} checkpoints: {', '.join(steps)}."
-
-
-def _others() -> list[Source]:
-    """All other concepts, and the embedded model."""
-    try:
-        found = [of_concept(concept) for concept in concepts() if not concept.problem]
-    except OSError:
-        found = []
-    return [*found, of_base(MINI)]
+        assert self._request is not None
+        headings = [self._columns.words[name] for name in self._headings]
+        note = recipe_line(self._request.seeds[0], self._request).plain.strip()
+        write = partial(write_table, rows, headings, self._prompts, note)
+        self.ask_where_to_save(partial(Saving, write, self._folder), f"{self._subject}-table")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,11 +29,14 @@ from dbtui.app.widgets.draw_form import DrawForm
 from dbtui.app.widgets.prompt_line import PromptLine
 from dbtui.app.widgets.run_words import work
 from dbtui.app.widgets.tile_grid import TileGrid
-from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core import paths
+from dbtui.core.errors import DbtuiError, UsageError, obstacle, printable
 from dbtui.core.events import Phase
+from dbtui.core.grid import Recipe
 from dbtui.core.meter import Meter
 from dbtui.core.names import free_name
 from dbtui.core.prompts import Asked
+from dbtui.core.units import plural
 from dbtui.jobs.generate import Request
 
 if TYPE_CHECKING:
@@ -40,6 +44,27 @@ if TYPE_CHECKING:
 
 LOOKS = 8
 """Looks at a picture while it forms."""
+
+
+class Turning:
+    """A line in which earlier prompts are being turned over."""
+
+    def __init__(self, line: PromptLine, earlier: Sequence[Asked]) -> None:
+        self.line = line
+        self._earlier = earlier
+        self._place = len(earlier)
+        self._typed: Asked | None = None
+
+    def turn(self, direction: int, shown: Asked) -> Asked | None:
+        """The next that is unlike ``shown``, before (-1) or after (1) it; the last is what had been typed."""
+        if self._place == len(self._earlier):
+            self._typed = shown
+        for place in range(self._place + direction, len(self._earlier) + 1 if direction > 0 else -1, direction):
+            asked = self._earlier[place] if place < len(self._earlier) else self._typed
+            if asked != shown:
+                self._place = place
+                return asked
+        return None
 
 
 class DrawingScreen(BaseScreen):
@@ -54,9 +79,10 @@ class DrawingScreen(BaseScreen):
         self.history: list[Asked] = []
         self.parts = (0, 1)
         """Of the jobs that were asked for at once: how many are done, and how many they are."""
+        self.begun = False
+        """Whether the job has come to its first step: what it draws with could be loaded."""
         self._meter = Meter()
-        self._turned: int | None = None
-        self._typed = ""
+        self._turning: Turning | None = None
 
     @property
     def studio(self) -> Studio:
@@ -100,7 +126,7 @@ class DrawingScreen(BaseScreen):
 
     def begin(self, request: Request) -> None:
         """Draw ``request``; the form begins like this the next time."""
-        self.job = Job(request)
+        self.job, self.begun = Job(request), False
         self.app.drawing_settings |= self.query_one(DrawForm).texts()
         self.start(partial(self.studio.draw, self, self.job), "drawing")
         self.refresh_bindings()
@@ -118,6 +144,7 @@ class DrawingScreen(BaseScreen):
         if message.job is self.job:
             name = "drawing" if message.total else "loading the model"
             parts, count = self.parts
+            self.begun |= message.total > 0
             done, total = parts * message.total + message.done, count * message.total
             self.say_work(Phase(name=name, done=done, total=total, unit="steps"))
 
@@ -165,7 +192,19 @@ class DrawingScreen(BaseScreen):
         except UsageError as error:
             self.say(Content.assemble((f" {printable(error.title)}. ", "bold $error"), printable(error.message)))
         except OSError as error:
-            self.show_error(DbtuiError("Nothing was drawn", f"{printable(error)}.", "Make room on the disk."))
+            self.show_error(self.no_room(error))
+
+    @staticmethod
+    def no_room(error: OSError) -> DbtuiError:
+        """For pictures that are to be drawn."""
+        message, _ = obstacle(error, paths.pictures_dir())
+        hint = "Make room on it, or set DBTUI_HOME to another disk."
+        return DbtuiError("Nothing can be drawn", f"{message} What was drawn before is kept.", hint)
+
+    def keep_prompts(self, *asked: Asked) -> None:
+        """They are at hand from now on, and the next time if the disk takes them."""
+        self.history, self._turning = _newest([*self.history, *asked]), None
+        self.start(partial(tasks.keep_prompts, self, asked), "history")
 
     def action_lock(self) -> None:
         form = self.query_one(DrawForm)
@@ -186,27 +225,33 @@ class DrawingScreen(BaseScreen):
 
     @on(PromptsRead)
     def _prompts_read(self, message: PromptsRead) -> None:
-        self.history, self._turned = list(message.prompts), None
+        self.history, self._turning = list(message.prompts), None
         if message.problem:
             words = f"{message.problem}. The file is put aside at the next prompt."
             self.notify(words, title="Earlier prompts cannot be read", severity="warning", markup=False)
 
     @on(PromptLine.Turned)
     def _turn_history(self, message: PromptLine.Turned) -> None:
-        """Older and newer prompts; beyond the newest is what had been typed."""
-        if self._turned is None:
-            self._typed = message.line.value
-        place = (len(self.history) if self._turned is None else self._turned) + message.direction
-        if 0 <= place < len(self.history):
-            self._turned = place
-            self.recall(message.line, self.history[place])
-        elif place >= len(self.history) and self._turned is not None:
-            self._turned = None
-            message.line.show(self._typed)
+        """Older and newer prompts, with what was not wanted with them; or only that, in its own line."""
+        line, negative = message.line, self.query_one("#negative", PromptLine)
+        alone, paired = line is negative, self.takes_negative(line)
 
-    def recall(self, line: PromptLine, asked: Asked) -> None:
-        """Show a prompt that was drawn before."""
-        line.show(asked.prompt)
+        def part(asked: Asked) -> Asked:
+            return Asked("" if alone else asked.prompt, asked.negative if alone or paired else "")
+
+        if self._turning is None or self._turning.line is not line:
+            self._turning = Turning(line, _newest(part(asked) for asked in self.history))
+        asked = self._turning.turn(message.direction, part(Asked(line.value, negative.value)))
+        if asked is None:
+            return
+        if not alone:
+            line.show(asked.prompt)
+        if alone or paired:
+            negative.show(asked.negative)
+
+    def takes_negative(self, line: PromptLine) -> bool:
+        """Whether an earlier prompt in ``line`` brings with it what was not wanted."""
+        return True
 
     # The picture under the cursor
 
@@ -216,26 +261,26 @@ class DrawingScreen(BaseScreen):
         if path is not None:
             self.app.push_screen(PhotoDialog(path, self.picture_name()))
 
-    def ask_where_to_save(self, source: Path, name: str) -> None:
-        """Ask for a path, and save a copy of ``source`` there; ``name`` is what is offered, without its suffix."""
+    def ask_where_to_save(self, saving: Callable[[Path], tasks.Saving], name: str) -> None:
+        """Ask for a path, and save to it; ``name`` is what is offered, without its suffix."""
         folder = Path.home()
         offered = free_name(name, lambda word: (folder / f"{word}.png").exists())
 
         def answered(text: str | None) -> None:
             if text:
-                self.start(partial(tasks.save_copy, self, source, tasks.destination_of(text, source.name)), "save")
+                self.start(partial(tasks.save, self, saving(tasks.destination_of(text, f"{name}.png"))), "save")
 
         text = "A path; a folder gets the picture under its own name."
-        check = partial(tasks.destination_of, name=source.name)
+        check = partial(tasks.destination_of, name=f"{name}.png")
         self.app.push_screen(PromptDialog("Save as", text, f"~/{offered}.png", check), answered)
 
     @on(AlreadyThere)
     def _ask_to_replace(self, message: AlreadyThere) -> None:
         def answered(yes: bool | None) -> None:
             if yes:
-                self.start(partial(tasks.save_copy, self, message.source, message.destination, True), "save")
+                self.start(partial(tasks.save, self, message.saving, True), "save")
 
-        text = f"{message.destination} is there already."
+        text = f"{message.saving.destination} is there already."
         self.app.push_screen(ConfirmDialog("Replace it?", text, "Replace"), answered)
 
     def action_leave(self) -> None:
@@ -251,3 +296,17 @@ class DrawingScreen(BaseScreen):
     def cancelled(self) -> None:
         """The job is to end at once."""
         raise NotImplementedError
+
+
+def _newest(asked: Iterable[Asked]) -> list[Asked]:
+    """Each once, where it came last, without what is empty."""
+    return [*reversed(dict.fromkeys(each for each in reversed([*asked]) if each != Asked("")))]
+
+
+def recipe_line(seed: int, made: Recipe | Request, source: str = "") -> Content:
+    """How a picture was made, in a line: ``source`` is what drew it."""
+    facts = [plural(made.steps, "step"), f"guidance {made.guidance:g}", made.scheduler]
+    facts += [printable(source)] if source else []
+    facts += [f"without {printable(made.negative)}"] if made.negative else []
+    rest = "".join(f" \u00b7 {fact}" for fact in facts).replace("\n", " ")
+    return Content.assemble((" seed ", "$text-muted"), (str(seed), "bold"), (rest, "$text-muted"))

@@ -20,6 +20,7 @@ from dbtui.app.dialogs import ConfirmDialog
 from dbtui.app.keys import bindings
 from dbtui.app.screens.base import as_error
 from dbtui.app.widgets.choice import Choice
+from dbtui.app.widgets.field_row import Line
 from dbtui.app.widgets.key_bar import KeyBar
 from dbtui.app.widgets.run_words import work
 from dbtui.app.wording import in_app
@@ -97,14 +98,16 @@ class ExportDialog(ModalScreen[None]):
                     yield Choice({"full": "32 bit", "half": "16 bit, half the size"}, "full", id="numbers")
                 with Horizontal():
                     yield Static("to", classes="label")
-                    line = Input(free_destination(self._concept.name), compact=True, select_on_focus=False, id="to")
-                    line.cursor_blink = False
+                    line = Line(free_destination(self._concept.name), replaced=False)
+                    line.id = "to"
                     yield line
             yield Static(id="export-words")
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one("#to").focus()
+        line = self.query_one("#to", Line)
+        line.focus()
+        line.go_to_end()
 
     def on_unmount(self) -> None:
         """The app may be left at any time: the export goes with it, and leaves nothing."""
@@ -162,7 +165,7 @@ class ExportDialog(ModalScreen[None]):
     # The export
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self._exported is not None if action == "copy" else True
+        return {"copy": self._exported is not None, "export": not self.has_class("-no-form")}.get(action, True)
 
     @on(Input.Submitted)
     def action_export(self) -> None:
@@ -260,6 +263,7 @@ class ExportDialog(ModalScreen[None]):
     def _show_form(self, shown: bool, keys: str) -> None:
         self.set_class(not shown, "-no-form")
         self.query_one("#export").border_subtitle = keys
+        self.refresh_bindings()
         self.set_focus(self.query_one("#to") if shown else None)
 
 

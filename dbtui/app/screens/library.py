@@ -183,10 +183,8 @@ class LibraryScreen(BaseScreen):
         self.query_one(Filter).focus()
 
     def action_demo(self) -> None:
-        self.notify(
-            "The embedded model learns a teddy bear from five photos. Then m compares it with how it was before."
-        )
-        self.start(lambda: tasks.begin_run(self, tasks.demo_config()), "task")
+        words = "The embedded model learns a teddy bear from five photos. Then m compares it with how it was before."
+        self.start(lambda: tasks.begin_run(self, tasks.demo_config(), words), "task")
 
     def action_new(self) -> None:
         self.post_message(OpenNew())

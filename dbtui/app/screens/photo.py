@@ -44,7 +44,7 @@ class PhotoDialog(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         with Vertical(id="large") as frame:
             frame.border_title = Content(printable(self._heading).replace("\n", "\\n"))
-            frame.border_subtitle = "+ -: zoom \u00b7 arrows: move \u00b7 0: whole \u00b7 esc: close"
+            frame.border_subtitle = "esc: close"
             yield Static("Reading the photo \u2026", id="large-words")
         yield KeyBar()
 
@@ -65,7 +65,9 @@ class PhotoDialog(ModalScreen[None]):
             return
         await words.remove()
         view = ZoomView(message.image)
-        await self.query_one("#large").mount(view)
+        frame = self.query_one("#large")
+        frame.border_subtitle = "+ -: zoom \u00b7 arrows: move \u00b7 0: whole \u00b7 esc: close"
+        await frame.mount(view)
         view.focus()
 
     def action_close(self) -> None:

@@ -19,7 +19,8 @@ from textual.widgets import Static
 from dbtui.app import tasks
 from dbtui.app.keys import bindings
 from dbtui.app.messages import DrawingEnded, GridRead, OpenCompare, PictureDrawn, PicturesForming
-from dbtui.app.screens.drawing import LOOKS, DrawingScreen
+from dbtui.app.screens.drawing import LOOKS, DrawingScreen, recipe_line
+from dbtui.app.tasks import Saving
 from dbtui.app.widgets.draw_form import DrawForm, heading
 from dbtui.app.widgets.picture_grid import Cell, PictureGrid
 from dbtui.app.widgets.prompt_line import PromptLine
@@ -29,7 +30,7 @@ from dbtui.core.gallery import Grid, new_folder
 from dbtui.core.grid import Recipe
 from dbtui.core.library import Concept
 from dbtui.core.prompts import Asked
-from dbtui.core.sources import of_base, sources_of
+from dbtui.core.sources import by_name, of_base, sources_of
 from dbtui.core.units import plural
 from dbtui.jobs.generate import Request
 
@@ -46,7 +47,7 @@ class PromptScreen(DrawingScreen):
         super().__init__()
         self._concept = concept
         self._subject = concept.name if concept else MINI
-        self._sources = {source.name: source for source in (sources_of(concept) if concept else [of_base(MINI)])}
+        self._sources = by_name(sources_of(concept) if concept else [of_base(MINI)])
         self._folders: Sequence[Path] = ()
         self._place: int | None = None
         """Of the kept grid that is shown; None for the one that is being drawn."""
@@ -76,7 +77,7 @@ class PromptScreen(DrawingScreen):
         self.set_class(True, "-no-grid")
         line = self.query_one("#prompt", PromptLine)
         line.focus()
-        line.cursor_position = len(line.value)
+        line.go_to_end()
         self._read(None)
 
     # What is drawn
@@ -97,7 +98,7 @@ class PromptScreen(DrawingScreen):
             columns=columns, out=str(new_folder(self._subject)), steps=steps, guidance=guidance,
             scheduler=form.editor("scheduler").value, preview=max(1, steps // LOOKS),
         )  # fmt: skip
-        self.start(partial(tasks.keep_prompts, self, [Asked(prompt, negative)]), "history")
+        self.keep_prompts(Asked(prompt, negative))
         self._job_cells = [Cell(words=str(seed)) for seed in request.seeds]
         self._finished = 0
         self.begin(request.by(source))
@@ -184,7 +185,7 @@ class PromptScreen(DrawingScreen):
         asked = self.job.request.prompt if self.job and self._place is None else recipe.prompt if recipe else ""
         grid.border_title = Content(printable(asked).replace("\n", " "))
         if self.job is None:
-            self.say(_words(recipe))
+            self.say(recipe_line(recipe.seed, recipe, recipe.model) if recipe else Content(""))
 
     def _recipe(self) -> Recipe | None:
         """How the picture under the cursor was made."""
@@ -228,11 +229,13 @@ class PromptScreen(DrawingScreen):
     def action_save(self) -> None:
         path, recipe = self.picture(), self._recipe()
         if path is not None:
-            self.ask_where_to_save(path, f"{self._subject}-{recipe.seed if recipe else path.stem}")
+            self.ask_where_to_save(
+                partial(Saving.copy, path), f"{self._subject}-{recipe.seed if recipe else path.stem}"
+            )
 
     def action_save_grid(self) -> None:
         if self._grid is not None:
-            self.ask_where_to_save(self._grid.file, f"{self._subject}-grid")
+            self.ask_where_to_save(partial(Saving.copy, self._grid.file), f"{self._subject}-grid")
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(str(self.picture()))
@@ -254,13 +257,6 @@ class PromptScreen(DrawingScreen):
         self.edit("#prompt")
         self.notify(f"Its settings and its seed are taken up{f'; {recipe.model} is no longer there' if gone else ''}.")
 
-    def recall(self, line: PromptLine, asked: Asked) -> None:
-        if line.id == "negative":
-            line.show(asked.negative)
-        else:
-            super().recall(line, asked)
-            self.query_one("#negative", PromptLine).show(asked.negative)
-
     def action_compare(self) -> None:
         if self._concept is not None:
             self.post_message(OpenCompare(self._concept))
@@ -268,14 +264,3 @@ class PromptScreen(DrawingScreen):
 
 def _short(base: str) -> str:
     return base.rstrip("/").rsplit("/", 1)[-1]
-
-
-def _words(recipe: Recipe | None) -> Content:
-    """How a picture was made, in a line."""
-    if recipe is None:
-        return Content("")
-    facts = [plural(recipe.steps, "step"), f"guidance {recipe.guidance:g}", recipe.scheduler, printable(recipe.model)]
-    if recipe.negative:
-        facts.append(f"without {printable(recipe.negative)}")
-    rest = "".join(f" \u00b7 {fact}" for fact in facts).replace("\n", " ")
-    return Content.assemble((" seed ", "$text-muted"), (str(recipe.seed), "bold"), (rest, "$text-muted"))

@@ -29,6 +29,11 @@ class Line(Input):
         super().__init__(value, compact=True, select_on_focus=replaced)
         self.cursor_blink = False
 
+    def go_to_end(self) -> None:
+        """Have the end in view, where one goes on typing; a line that has no room yet shows its beginning."""
+        self.cursor_position = 0
+        self.call_after_refresh(self.action_end)
+
     def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
         event.stop()

@@ -38,7 +38,7 @@ class PromptLine(Line):
 
 
 class TableLine(PromptLine):
-    """A prompt of a table."""
+    """A prompt of a table, or what is not wanted in any of its pictures."""
 
     KEYS: ClassVar[str] = "compare_line"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("compare_line")]

@@ -25,7 +25,7 @@ ENDS = {
 }
 """The mark and the colour of each way to end."""
 
-LOST = "The trainer is gone and left no word; its machine may have been switched off."
+LOST = "The trainer is gone and left no word; its machine may have been switched off, or its disk full."
 
 
 def meter(share: float, width: int, colour: str = "$accent") -> Content:
