@@ -87,7 +87,9 @@ def report_end(run: Run, as_json: bool) -> int:
         return INTERRUPTED
     if state.name == "live":
         return DONE
-    lost = f"The trainer of {run.id} is gone and left no word; its machine may have been switched off, or its disk full."
+    lost = (
+        f"The trainer of {run.id} is gone and left no word; its machine may have been switched off, or its disk full."
+    )
     message = state.message or lost
     hint = state.hint or f"`dbtui resume {run.id}` goes on from the last checkpoint; {run.log} has the details."
     show_error(DbtuiError(f"The run {state.name if state.name == 'failed' else 'is lost'}", message, hint))

@@ -93,7 +93,7 @@ def test_a_prompt_and_a_theme_that_cannot_be_kept_hold_until_the_end(drive: Call
             await ui.press("escape")
         disk.fill()
         ui.app.theme = "dbtui-light"
-        await ui.until(lambda: any("theme could not be kept. The disk of" in n.message for n in ui.app._notifications))
+        await ui.until(lambda: any("could not be kept. The disk of" in n.message for n in ui.app._notifications))
         assert ui.app.theme == "dbtui-light" and read_settings()[0].theme == "dbtui-dark"
         kept_files()
 
