@@ -21,6 +21,7 @@ from dbtui.core.errors import DbtuiError, UsageError
 from dbtui.core.events import Phase
 from dbtui.core.export import Order
 from dbtui.core.library import find_concept
+from dbtui.core.tty import Capabilities
 from dbtui.jobs.export import Exported, Exporter
 from tests.app.looks import looks
 
@@ -155,6 +156,12 @@ async def photo_that_is_none(ui: Any) -> None:
     await ui.sees("cannot be shown")
 
 
+async def settings(ui: Any) -> None:
+    ui.app.terminal = Capabilities("256", "blocks", name="XTerm(390)", hint="A sentence of advice.", found="blocks")
+    await ui.press("f9")
+    await ui.until(lambda: "\u2588" in ui.text or "\u2580" in ui.text)
+
+
 DIALOGS: dict[str, tuple[Callable[[Any], Awaitable[object]], str]] = {
     "confirm": (confirm, "n No"),
     "rename": (rename, "esc Cancel"),
@@ -172,6 +179,7 @@ DIALOGS: dict[str, tuple[Callable[[Any], Awaitable[object]], str]] = {
     "export-begun": (export_begun, "esc Close"),
     "export-done": (export_done, "esc Close"),
     "photo": (photo, "esc"),
+    "settings": (settings, "esc Close"),
     "photo-none": (photo_that_is_none, "esc Close"),
 }
 """How each is opened, and the words of the key that leaves it."""

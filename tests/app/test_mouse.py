@@ -47,6 +47,7 @@ def test_rows_keys_and_buttons_of_the_library(drive: Callable[..., None], concep
         await on(ui, LibraryScreen)
         await click_key(ui, "Delete")
         await on(ui, ConfirmDialog)
+        await ui.sees("would go for good", "No")
         await ui.pilot.click(ui.app.screen.query(Button).first())
         await on(ui, LibraryScreen)
         await click_key(ui, "All keys")

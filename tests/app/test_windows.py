@@ -95,7 +95,7 @@ def test_the_photos_look_as_they_are_kept(
 def test_the_parameters_look_as_they_are_kept(size: tuple[int, int], drive: Callable[..., None], library: Any) -> None:
     config = Config().replace({"model.base": "mini", "data.resolution": 128})
     gb = 1024**3
-    budget = Budget({}, {"training": 2 * gb}, {"concept": gb}, 0, {"training": 90.0})
+    budget = Budget({}, {"training": 2 * gb}, 0, {"concept": gb}, 0, {"training": 90.0})
     forecast = Forecast(config, budget, Room("cpu", "CPU", 8 * gb, 7 * gb), 100 * gb)
 
     async def script(ui: Any) -> None:
