@@ -34,17 +34,17 @@ def main(arguments: list[str]) -> int:
         with bitsandbytes_hidden():
             from dbtui.engine.serve import serve
 
-        return serve()
+            return serve()
     if arguments == ["export"]:
         with bitsandbytes_hidden():
             from dbtui.engine.export_process import export_process
 
-        return export_process()
+            return export_process()
     if arguments == ["bench"]:
         with bitsandbytes_hidden():
             from dbtui.engine.bench_process import bench_process
 
-        return bench_process()
+            return bench_process()
     if arguments == ["doctor"]:
         from dbtui.engine.doctor import report
 

@@ -28,6 +28,8 @@ def measure(order: Order, log: Path | None = None) -> Iterator[dict[str, Any]]:
                 return
             if message["kind"] == "failed":
                 raise failure(message)
+            if message["kind"] == "cancelled":
+                break
             yield message
         raise DbtuiError(
             "The measuring died",
