@@ -39,11 +39,12 @@ class Way:
 def ways_of_drawing(order: Order, device: str) -> list[Way]:
     """Those that are compared on ``device``."""
     gpu = device == "cuda"
+    half = "bf16" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     ways = [
         Way("sampling", "3x3 grid, plain", GRID),
         Way("sampling", "3x3 grid, CUDA graph", GRID, graph=True),
-        Way("class pictures", "plain", LARGEST_BATCH[device], "bf16", autocast=True),
-        Way("class pictures", "CUDA graph", LARGEST_BATCH[device], "bf16", autocast=True, graph=True),
+        Way("class pictures", "plain", LARGEST_BATCH[device], half, autocast=True),
+        Way("class pictures", "CUDA graph", LARGEST_BATCH[device], half, autocast=True, graph=True),
         Way("diffusers", f"3x3 grid, {ROW} at a time", GRID, pipeline=True),
     ]
     return [way for way in ways if (gpu or not way.graph) and (bool(order.against) or not way.pipeline)]
@@ -59,8 +60,8 @@ def time_drawing(way: Way, steps: int, model: str, base: BaseModel, device: str,
     gpu = device == "cuda"
     models.to(device, torch.float16 if gpu and not way.autocast else None)
     work = _work(way, models, Settings(resolution=resolution, steps=steps), said)
-    half = torch.autocast("cuda", torch.bfloat16) if gpu and way.autocast else contextlib.nullcontext()
-    with half:
+    numbers = torch.bfloat16 if way.precision == "bf16" else torch.float16
+    with torch.autocast("cuda", numbers) if gpu and way.autocast else contextlib.nullcontext():
         for _ in range(2 if gpu else 1):
             began = time.monotonic()
             work()

@@ -85,6 +85,11 @@ class GraphDenoiser:
         for name, weight in self._copy.state_dict().items():
             weight.copy_(theirs[name])
 
+    def release(self) -> None:
+        """Give the memory back; the next prediction takes it again."""
+        self._copy = None
+        self._steps.clear()
+
     @torch.no_grad()
     def __call__(self, latents: Tensor, timestep: Tensor, hidden: Tensor) -> Tensor:
         """Noise [N, C, h, w] in ``latents`` of that shape, at one ``timestep``, for prompts ``hidden`` [N, tokens, width].
@@ -97,8 +102,7 @@ class GraphDenoiser:
             except Exception as error:  # whatever a driver or a compiler of kernels raises, the plain way works
                 self.given_up = True
                 why = printable(error or type(error).__name__)
-                self._copy = None
-                self._steps.clear()
+                self.release()
             self.say(f"Pictures cannot be drawn by a CUDA graph here ({why}); they are drawn in the plain way.")
         return self._plainly(latents, timestep, hidden)
 

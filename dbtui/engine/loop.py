@@ -274,6 +274,8 @@ def sample(session: Session, step: int, prompt: str = "") -> None:
             session.narrator.log(f"A sample failed. {_reason(error)} The training goes on.", "warning")
     else:
         session.narrator.say(Sample(step=step, path=f"samples/{name}", prompts=prompts, seeds=seeds))
+    if session.denoiser is not None:
+        session.denoiser.release()  # the next step may need the room
     session.narrator.phase("training", step, session.config.training.steps, "steps")
 
 

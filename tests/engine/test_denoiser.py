@@ -20,6 +20,7 @@ from dbtui.core.library import find_sound_concept
 from dbtui.core.run import Run
 from dbtui.core.sources import of_base, of_concept
 from dbtui.engine import denoiser as module
+from dbtui.engine import loop
 from dbtui.engine.denoiser import MOST_SHAPES, TOLERANCE, GraphDenoiser, Step
 from dbtui.engine.models import Models, load_models
 from dbtui.engine.prior import make_class_pictures
@@ -173,7 +174,9 @@ def test_the_warm_model_keeps_it_as_long_as_it_keeps_the_model(
 def test_samples_in_mid_training_follow_the_weights(
     begin_run: Callable[..., Run], train: Callable, heard: Callable[[Run], list[Event]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn = {}
+    drawn, made = {}, []
+    make = loop.graph_denoiser
+    monkeypatch.setattr(loop, "graph_denoiser", lambda *about: made.append(make(*about)) or made[-1])
     for graph in (False, True):
         if graph:
             monkeypatch.setattr(module, "kernels_problem", lambda device: "")
@@ -188,6 +191,8 @@ def test_samples_in_mid_training_follow_the_weights(
         assert not [e for e in heard(run) if isinstance(e, Log) and "plain way" in e.message]
     assert len(drawn[True]) == 2 and apart(drawn[True], drawn[False]) < 3
     assert apart(drawn[True][:1], drawn[True][1:]) > 5
+    assert made[0] is None and made[1] is not None
+    assert made[1]._copy is None and not made[1]._steps, "the training has the memory to itself"
 
 
 def test_class_pictures_are_drawn_by_it(mini: Models, denoiser: GraphDenoiser, said: list[str]) -> None:

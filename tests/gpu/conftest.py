@@ -23,13 +23,14 @@ BEAR = SUBJECTS["teddy-bear"]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def gpu() -> None:
-    """Before everything else that a test here asks for."""
+def gpu(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Before everything else that a test here asks for; kernels are compiled once for all tests and their processes."""
     if not torch.cuda.is_available():
         pytest.skip("there is no GPU")
     for library in ("triton", "bitsandbytes"):
         pytest.importorskip(library)
     assert os.environ.get("TRITON_INTERPRET", "0") != "1", "the kernels would be interpreted"
+    os.environ.setdefault("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("kernels")))
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +71,7 @@ def dbtui() -> Callable[..., dict[str, Any]]:
 def make_learner() -> Callable[..., Any]:
     """``make_learner(kind, base, **training)`` is a learner of the bear's photos that is ready, and its examples."""
     from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
 
     from dbtui.engine.examples import Examples
     from dbtui.engine.latents import Source, encode_pictures
@@ -84,11 +86,13 @@ def make_learner() -> Callable[..., Any]:
         plan = Plan(
             "cuda", "bf16" if split else "no", "adamw8bit" if lean else "adamw", False, split and not lean, lean
         )
+        AcceleratorState._reset_state(reset_partial_state=True)
+        accelerator = Accelerator(mixed_precision=plan.precision)
         models = load_models(base).to("cuda")
         photos = [Source(path, sha256(path)) for path in sorted(BEAR.folder.glob("*.jpg"))]
         latents = encode_pictures(models, photos, resolution, DataConfig(), lambda done, total: None)
         examples = Examples(latents, None, config, models.vae.config.scaling_factor, len(models.alphas))
-        learner = kind(models, config, 0.5, [BEAR.prompt], plan, Accelerator())
+        learner = kind(models, config, 0.5, [BEAR.prompt], plan, accelerator)
         learner.warm_up(list(examples.of_step(0)))
         return learner, examples
 

@@ -80,9 +80,9 @@ def test_class_pictures_are_pictures(models: Models) -> None:
     def roughness(picture: np.ndarray) -> float:
         return float(abs(np.diff(picture, axis=1)).mean() / picture.std())
 
-    photo = Image.open(sorted(SUBJECTS["teddy-bear"].folder.glob("*.jpg"))[0]).convert("RGB").resize((128, 128))
-    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3)).astype(float)
-    assert max(map(roughness, found)) < (roughness(np.asarray(photo, float)) + roughness(noise)) / 2
+    photo = Image.open(min(SUBJECTS["teddy-bear"].folder.glob("*.jpg"))).convert("RGB").resize((128, 128))
+    # Noise is twenty times as rough as a photo.
+    assert max(map(roughness, found)) < 3 * roughness(np.asarray(photo, float))
     assert not said
 
 

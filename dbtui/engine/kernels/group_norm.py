@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from dbtui.engine.kernels.sums import COLUMNS, rows_each
+from dbtui.engine.kernels.sums import COLUMNS, THREADS, rows_each
 
 ROWS = 16
 BLOCK = 2048
@@ -187,6 +187,12 @@ def _apply_gradients(
     tl.store(out + at, gradient.to(out.dtype.element_ty), mask=mask)
 
 
+def _tile(width: int, blocks: int) -> tuple[int, int]:
+    """Channels and blocks of the tile in which the partial sums of a group are added up."""
+    tall = triton.next_power_of_2(blocks)
+    return max(triton.next_power_of_2(width), THREADS // tall), tall
+
+
 class _GroupNorm(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -205,7 +211,7 @@ class _GroupNorm(torch.autograd.Function):
         _sums[grid](x, added, partial, rows, columns, each, ROWS, COLUMNS, has_shift)
         _fold[(groups, images)](
             partial, added, weight, bias, scale, offset, mean, inverse, totals, rows, columns, blocks, epsilon,
-            width, triton.next_power_of_2(width), triton.next_power_of_2(blocks), has_shift,
+            width, *_tile(width, blocks), has_shift,
         )  # fmt: skip
         out, total = torch.empty_like(x), x.numel()
         _apply[(triton.cdiv(total, BLOCK),)](x, out, scale, offset, rows, columns, total, BLOCK, silu)
@@ -230,7 +236,7 @@ class _GroupNorm(torch.autograd.Function):
         _fold_gradients[(ctx.groups,)](
             partial, added, weight, mean, inverse, totals, on_gradient, on_input, constant,
             to_weight, to_bias, to_shift, rows, columns, blocks, images,
-            width, triton.next_power_of_2(width), triton.next_power_of_2(blocks), has_shift,
+            width, *_tile(width, blocks), has_shift,
         )  # fmt: skip
         out, total = torch.empty_like(x), x.numel()
         _apply_gradients[(triton.cdiv(total, BLOCK),)](

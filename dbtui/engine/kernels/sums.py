@@ -13,6 +13,9 @@ ROWS, COLUMNS = 32, 64
 PARTIALS = 64
 """Partial sums of a column at most, so that one program can add them up."""
 
+THREADS = 128
+"""Of a program, in Triton's four warps; a tile that is reduced has at least as many elements, so that none is there twice."""
+
 PROGRAMS = 528
 """Programs that fill a large GPU: four for each of 132 multiprocessors."""
 
@@ -51,7 +54,8 @@ def add_up(partial: Tensor, like: Tensor) -> Tensor:
     """Sum of ``partial`` [blocks, columns] over its blocks, in the type of ``like``."""
     blocks, columns = partial.shape
     out = torch.empty(columns, device=partial.device, dtype=like.dtype)
-    _add_up[(triton.cdiv(columns, ROWS),)](partial, out, blocks, columns, triton.next_power_of_2(blocks), ROWS)
+    tall = max(triton.next_power_of_2(blocks), THREADS // ROWS)
+    _add_up[(triton.cdiv(columns, ROWS),)](partial, out, blocks, columns, tall, ROWS)
     return out
 
 
