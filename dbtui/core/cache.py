@@ -29,6 +29,9 @@ ABOUT = "about.json"
 LATENTS_KEY = "dbtui"
 """In the header of encoded pictures: a JSON object with ``what`` they are and the ``sha256`` of that and the tensors."""
 
+LONGEST_TEXT = 1 << 16
+"""Characters that are read of what describes an entry."""
+
 FRESH = 3600.0
 """Seconds in which something unfinished may still be worked on."""
 
@@ -65,12 +68,26 @@ def touch(path: Path) -> None:
         os.utime(path)
 
 
+def _text(file: Path) -> str:
+    """The beginning of a file. Raises OSError, ValueError for what is none: a pipe would be waited for."""
+    if not file.is_file():
+        raise ValueError(f"{file} is no regular file")
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        return lines.read(LONGEST_TEXT)
+
+
+def _short(*words: str) -> str:
+    """``words`` as a part of one line of a table, the first cut to a length that fits there."""
+    first, *rest = (printable(word).replace("\n", " ") for word in words)
+    return ", ".join([first if len(first) <= 100 else f"{first[:97]}...", *rest])
+
+
 def _describe_class(folder: Path) -> str:
     """``'a photo of a dog' at 512 px from mini, 100 pictures``."""
     count = plural(sum(1 for _ in folder.glob("*.png")), "picture")
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        return printable(f"{about['prompt']!r} at {about['resolution']} px from {about['model']}, {count}")
+        about = json.loads(_text(folder / ABOUT))
+        return _short(f"{about['prompt']!r} at {about['resolution']} px from {about['model']}", count)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"{count} of which nothing is known"
 
@@ -78,14 +95,14 @@ def _describe_class(folder: Path) -> str:
 def _describe_latents(file: Path) -> str:
     """``1.jpg at 512 px``."""
     try:
-        return printable(json.loads(read_metadata(file)[LATENTS_KEY])["what"])
+        return _short(json.loads(read_metadata(file)[LATENTS_KEY])["what"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return "damaged"
 
 
 def _describe_hash(file: Path) -> str:
-    with contextlib.suppress(OSError):
-        return printable(file.read_text(encoding="utf-8", errors="replace").partition("\n")[0][66:]) or "damaged"
+    with contextlib.suppress(OSError, ValueError):
+        return _short(_text(file).partition("\n")[0][66:]) or "damaged"
     return "damaged"
 
 
