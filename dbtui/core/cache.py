@@ -158,12 +158,17 @@ def choose(
 
 
 def remove(entry: Entry) -> None:
-    """Delete one entry: it leaves the cache whole, then goes. Raises OSError, ValueError for what is none."""
+    """Delete one entry: it leaves the cache whole, then goes.
+
+    Raises OSError, FileNotFoundError if somebody else was faster, ValueError for what is no entry.
+    """
     if entry.kind == HUB:
         _remove_from_hub(entry)
         return
     kind = OWN[entry.kind]
-    if entry.path not in _candidates(kind):
+    if entry.path.parent not in _folders(kind) or not _is_entry(kind, entry.path):
+        if not os.path.lexists(entry.path):
+            raise FileNotFoundError(f"{entry.path} is gone")
         raise ValueError(f"{entry.path} is not in the cache")
     doomed = paths.cache_dir() / f".pruned-{os.getpid()}-{entry.path.name}"
     os.rename(entry.path, doomed)
@@ -184,11 +189,19 @@ def _own_entries(name: str, since: float) -> Iterator[Entry]:
 
 
 def _candidates(kind: Kind) -> list[Path]:
-    """Files and folders of the kind's name in its folders. What a link leads to is somebody else's."""
+    """Files and folders of the kind's name in its folders."""
+    return [path for folder in _folders(kind) for path in folder.iterdir() if _is_entry(kind, path)]
+
+
+def _folders(kind: Kind) -> list[Path]:
+    """Those of the kind that are there. What a link leads to is somebody else's."""
     root = paths.cache_dir()
     folders = [root / name if name else root for name in kind.folders]
-    sound = [folder for folder in folders if folder.is_dir() and (folder == root or not folder.is_symlink())]
-    return [p for folder in sound for p in folder.iterdir() if kind.name.fullmatch(p.name) and not p.is_symlink()]
+    return [folder for folder in folders if folder.is_dir() and (folder == root or not folder.is_symlink())]
+
+
+def _is_entry(kind: Kind, path: Path) -> bool:
+    return bool(kind.name.fullmatch(path.name)) and os.path.lexists(path) and not path.is_symlink()
 
 
 def _live_runs() -> tuple[float, set[str]]:

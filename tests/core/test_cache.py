@@ -116,6 +116,14 @@ def test_a_pipe_in_the_place_of_an_entry_is_not_waited_for() -> None:
     assert found() == []
 
 
+def test_what_somebody_else_removed_first_is_told_apart_from_what_is_no_entry(tmp_path: Path) -> None:
+    latents_entry("a", days=1)
+    (gone,) = entries(["latents"])
+    gone.path.unlink()
+    with pytest.raises(FileNotFoundError):
+        remove(gone)
+
+
 def test_a_long_description_is_cut_to_a_line() -> None:
     class_entry("a", days=1, about={"prompt": "dog\n" * 1000, "resolution": "9" * 10_000, "model": "mini"})
     ((_, what),) = found("class")
