@@ -29,6 +29,9 @@ ABOUT = "about.json"
 LATENTS_KEY = "dbtui"
 """In the header of encoded pictures: a JSON object with ``what`` they are and the ``sha256`` of that and the tensors."""
 
+LONGEST_TEXT = 1 << 16
+"""Characters that are read of what describes an entry."""
+
 FRESH = 3600.0
 """Seconds in which something unfinished may still be worked on."""
 
@@ -65,12 +68,26 @@ def touch(path: Path) -> None:
         os.utime(path)
 
 
+def _text(file: Path) -> str:
+    """The beginning of a file. Raises OSError, ValueError for what is none: a pipe would be waited for."""
+    if not file.is_file():
+        raise ValueError(f"{file} is no regular file")
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        return lines.read(LONGEST_TEXT)
+
+
+def _short(*words: str) -> str:
+    """``words`` as a part of one line of a table, the first cut to a length that fits there."""
+    first, *rest = (printable(word).replace("\n", " ") for word in words)
+    return ", ".join([first if len(first) <= 100 else f"{first[:97]}...", *rest])
+
+
 def _describe_class(folder: Path) -> str:
     """``'a photo of a dog' at 512 px from mini, 100 pictures``."""
     count = plural(sum(1 for _ in folder.glob("*.png")), "picture")
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        return printable(f"{about['prompt']!r} at {about['resolution']} px from {about['model']}, {count}")
+        about = json.loads(_text(folder / ABOUT))
+        return _short(f"{about['prompt']!r} at {about['resolution']} px from {about['model']}", count)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return f"{count} of which nothing is known"
 
@@ -78,14 +95,14 @@ def _describe_class(folder: Path) -> str:
 def _describe_latents(file: Path) -> str:
     """``1.jpg at 512 px``."""
     try:
-        return printable(json.loads(read_metadata(file)[LATENTS_KEY])["what"])
+        return _short(json.loads(read_metadata(file)[LATENTS_KEY])["what"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return "damaged"
 
 
 def _describe_hash(file: Path) -> str:
-    with contextlib.suppress(OSError):
-        return printable(file.read_text(encoding="utf-8", errors="replace").partition("\n")[0][66:]) or "damaged"
+    with contextlib.suppress(OSError, ValueError):
+        return _short(_text(file).partition("\n")[0][66:]) or "damaged"
     return "damaged"
 
 
@@ -141,12 +158,17 @@ def choose(
 
 
 def remove(entry: Entry) -> None:
-    """Delete one entry: it leaves the cache whole, then goes. Raises OSError, ValueError for what is none."""
+    """Delete one entry: it leaves the cache whole, then goes.
+
+    Raises OSError, FileNotFoundError if somebody else was faster, ValueError for what is no entry.
+    """
     if entry.kind == HUB:
         _remove_from_hub(entry)
         return
     kind = OWN[entry.kind]
-    if entry.path not in _candidates(kind):
+    if entry.path.parent not in _folders(kind) or not _is_entry(kind, entry.path):
+        if not os.path.lexists(entry.path):
+            raise FileNotFoundError(f"{entry.path} is gone")
         raise ValueError(f"{entry.path} is not in the cache")
     doomed = paths.cache_dir() / f".pruned-{os.getpid()}-{entry.path.name}"
     os.rename(entry.path, doomed)
@@ -167,11 +189,19 @@ def _own_entries(name: str, since: float) -> Iterator[Entry]:
 
 
 def _candidates(kind: Kind) -> list[Path]:
-    """Files and folders of the kind's name in its folders. What a link leads to is somebody else's."""
+    """Files and folders of the kind's name in its folders."""
+    return [path for folder in _folders(kind) for path in folder.iterdir() if _is_entry(kind, path)]
+
+
+def _folders(kind: Kind) -> list[Path]:
+    """Those of the kind that are there. What a link leads to is somebody else's."""
     root = paths.cache_dir()
     folders = [root / name if name else root for name in kind.folders]
-    sound = [folder for folder in folders if folder.is_dir() and (folder == root or not folder.is_symlink())]
-    return [p for folder in sound for p in folder.iterdir() if kind.name.fullmatch(p.name) and not p.is_symlink()]
+    return [folder for folder in folders if folder.is_dir() and (folder == root or not folder.is_symlink())]
+
+
+def _is_entry(kind: Kind, path: Path) -> bool:
+    return bool(kind.name.fullmatch(path.name)) and os.path.lexists(path) and not path.is_symlink()
 
 
 def _live_runs() -> tuple[float, set[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 
 from dbtui.core.architecture import Architecture
 from dbtui.core.budget import estimate
@@ -92,7 +93,7 @@ def _changes(config: Config, device: str, multiple: int) -> Iterator[dict[str, V
     training = config.training
     if device == "cuda" and training.precision == "no":
         yield {"training.precision": "bf16"}
-    if training.optimizer == "adamw":
+    if training.optimizer == "adamw" and find_spec("bitsandbytes"):
         yield {"training.optimizer": "adamw8bit"}
     if training.gradient_checkpointing is False:
         yield {"training.gradient_checkpointing": True}

@@ -102,6 +102,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The texts in the header of a safetensors file; none if it is damaged or not there."""
+    if not path.is_file():  # a pipe would be waited for
+        return {}
     try:
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

@@ -92,7 +92,7 @@ class Tracker:
         options = init_options(self._run, folder, step)
         self._accelerator.init_trackers(PROJECT, public_values(self._run.config), {self._name: options})
         if not self._accelerator.trackers:
-            raise RuntimeError(f"the package is not installed; `pip install {self._name}` brings it")
+            raise RuntimeError(f"there is no whole package of it; `pip install {self._name}` brings it")
         self._narrator.log(SEEN_WITH[self._name].format(folder))
 
     def _show(self, picture: Path, step: int) -> None:
@@ -111,7 +111,7 @@ class Tracker:
             return
         try:
             act()
-        except Exception as error:  # whatever a tracker, its server or its disk raises
+        except (Exception, SystemExit) as error:  # whatever a tracker, its server or its disk raises; some just leave
             self._broken = True
             reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
             self._narrator.log(f"{self._name} failed: {reason}. The training goes on without it.", "warning")

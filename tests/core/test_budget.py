@@ -225,3 +225,16 @@ def test_the_way_of_least_memory_is_counted_to_fit_8_gb(architectures: dict[str,
     assert needed(asked, architectures["sd1"], "cuda") <= (1 - SPARE) * 8 * GIB
     for plain in ({"training.graph": False}, {"training.ema": True}, {"training.precision": "fp16"}):
         assert needed(asked.replace(plain), architectures["sd1"], "cuda") > 8 * GIB
+
+
+def test_an_optimizer_whose_package_is_missing_is_not_named(
+    architectures: dict[str, Architecture], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbtui.core import fit
+
+    large = config(training_optimizer="adamw", training_gradient_checkpointing=True)
+    free = needed(large, architectures["sd1"], "cuda") - 1
+    assert "training.optimizer" in find_change(large, architectures["sd1"], "cuda", free, 64)
+    monkeypatch.setattr(fit, "find_spec", lambda name: None)
+    change = find_change(large, architectures["sd1"], "cuda", free, 64)
+    assert change and "training.optimizer" not in change

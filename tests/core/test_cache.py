@@ -101,6 +101,35 @@ def test_what_a_description_says_cannot_drive_a_terminal() -> None:
     assert "\x1b" not in what and "\u202e" not in what
 
 
+def test_a_pipe_in_the_place_of_an_entry_is_not_waited_for() -> None:
+    (class_entry("a", days=1) / ABOUT).unlink()
+    os.mkfifo(paths.cache_dir() / "class" / ("a" * 32) / ABOUT)
+    for kind, name in (("latents", "b" * 64 + ".safetensors"), ("hashes", "c" * 64)):
+        os.mkfifo(paths.make_private(paths.cache_dir() / kind) / name)
+    assert sorted(found()) == [
+        ("class", "2 pictures of which nothing is known"),
+        ("hashes", "damaged"),
+        ("latents", "damaged"),
+    ]
+    for entry in entries(OWN):
+        remove(entry)
+    assert found() == []
+
+
+def test_what_somebody_else_removed_first_is_told_apart_from_what_is_no_entry(tmp_path: Path) -> None:
+    latents_entry("a", days=1)
+    (gone,) = entries(["latents"])
+    gone.path.unlink()
+    with pytest.raises(FileNotFoundError):
+        remove(gone)
+
+
+def test_a_long_description_is_cut_to_a_line() -> None:
+    class_entry("a", days=1, about={"prompt": "dog\n" * 1000, "resolution": "9" * 10_000, "model": "mini"})
+    ((_, what),) = found("class")
+    assert len(what) < 130 and "\n" not in what
+
+
 def entry(name: str, size: int, days: float, in_use: bool = False) -> Entry:
     return Entry("latents", name, Path(name), size, 100 * DAY - days * DAY, in_use)
 

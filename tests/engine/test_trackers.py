@@ -102,13 +102,14 @@ def test_a_tracker_that_fails_is_a_warning(
     assert "tensorboard failed" in warning and "The training goes on" in warning
 
 
+@pytest.mark.parametrize("failure", [OSError("No space left on device"), SystemExit("It leaves")])
 def test_a_tracker_that_fails_on_the_way_is_one_warning(
-    begin_run: Callable, train: Callable, heard: Callable, monkeypatch: pytest.MonkeyPatch
+    begin_run: Callable, train: Callable, heard: Callable, monkeypatch: pytest.MonkeyPatch, failure: BaseException
 ) -> None:
     run = begin_run(changes={**TRACKED, "training.steps": 4})
 
     def full(*_: object, **__: object) -> None:
-        raise OSError("No space left on device")
+        raise failure
 
     def fill_the_disk(event: Event) -> None:
         if isinstance(event, Step) and event.step == 2:
@@ -116,7 +117,7 @@ def test_a_tracker_that_fails_on_the_way_is_one_warning(
 
     assert train(run, fill_the_disk).reason == "done"
     (warning,) = warnings(heard(run))
-    assert warning == "tensorboard failed: No space left on device. The training goes on without it."
+    assert warning == f"tensorboard failed: {failure}. The training goes on without it."
     assert [scalar.step for scalar in logged(run).Scalars("loss")] == [1, 2]
 
 
