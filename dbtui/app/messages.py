@@ -198,6 +198,8 @@ class DrawingEnded(Message):
 class GridRead(Message):
     """A grid that was drawn before, and where it stands among all of its kind; None if there is none."""
 
+    asked: int | None
+    """The place that was asked for; None for the newest."""
     folders: Sequence[Path]
     place: int
     grid: Grid | None

@@ -35,6 +35,13 @@ class Job:
     def __init__(self, request: Request) -> None:
         self.request = request
         self.cancelled = Event()
+        self.kept = 0
+        """Finished pictures that a person knows of."""
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The finished ones, known of or not."""
+        return sorted(Path(self.request.out).glob("[0-9]*.png"))
 
 
 class Studio:
@@ -43,6 +50,7 @@ class Studio:
     def __init__(self) -> None:
         self._sampler: Sampler | None = None
         self._busy = Lock()
+        self._current: Job | None = None
         self._closed = Event()
 
     @property
@@ -54,10 +62,12 @@ class Studio:
         """Carry out ``job`` once no other is in hand, in a worker thread; the last message is a DrawingEnded."""
         finished, problem = False, None
         with self._busy:
+            self._current = job
             try:
                 finished = not job.cancelled.is_set() and not self._closed.is_set() and self._follow(screen, job)
             except (DbtuiError, OSError) as error:
                 problem = None if job.cancelled.is_set() or self._closed.is_set() else as_error(error)
+            self._current = None
         with contextlib.suppress(OSError):
             Path(job.request.out).rmdir()  # unless there is a picture in it
         screen.post_message(DrawingEnded(job, finished, problem))
@@ -65,7 +75,7 @@ class Studio:
     def cancel(self, job: Job) -> None:
         """End ``job`` at its next denoising step, or before it begins; the process stays."""
         job.cancelled.set()
-        if self._sampler is not None:
+        if self._sampler is not None and self._current is job:
             self._sampler.cancel()
 
     def rest(self) -> None:

@@ -82,8 +82,8 @@ def read_kept(screen: MessagePump, name: str, place: int | None = None) -> None:
     from dbtui.core.gallery import grid_folders, read_grid
 
     folders = grid_folders(name)
-    place = len(folders) - 1 if place is None else max(0, min(place, len(folders) - 1))
-    screen.post_message(GridRead(folders, place, read_grid(folders[place]) if folders else None))
+    found = len(folders) - 1 if place is None else max(0, min(place, len(folders) - 1))
+    screen.post_message(GridRead(place, folders, found, read_grid(folders[found]) if folders else None))
 
 
 def read_history(screen: MessagePump) -> None:

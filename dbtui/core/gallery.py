@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -53,7 +54,14 @@ def grid_folders(name: str) -> list[Path]:
         folders = sorted(folder for folder in parent.iterdir() if STAMP.fullmatch(folder.name))
     except OSError:
         return []
-    return [folder for folder in folders if any(folder.glob("[0-9]*.png"))]
+    return [folder for folder in folders if _has_picture(folder)]
+
+
+def _has_picture(folder: Path) -> bool:
+    try:
+        return any(NUMBER.fullmatch(name) for name in os.listdir(folder))
+    except OSError:  # a drawing that was cancelled takes its empty folder away
+        return False
 
 
 def read_grid(folder: Path) -> Grid:

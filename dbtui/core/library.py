@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tomllib
@@ -174,13 +175,17 @@ def check_base(concept: Taught, base: BaseModel) -> None:
 
 
 def rename_concept(name: str, new: str) -> Concept:
-    """Give a concept another name. Raises UsageError if that is taken or cannot be a name."""
+    """Give a concept another name, under which its pictures are found. Raises UsageError if it is taken or is none."""
     concept, new = find_concept(name), check_name(new)
     if exists(new):
         raise UsageError(
             f"The name {new!r} is taken", "Nothing was changed.", "Choose another, or remove that concept."
         )
     os.rename(concept.path, paths.concepts_dir() / new)
+    pictures = paths.pictures_dir() / name
+    if pictures.is_dir() and not (paths.pictures_dir() / new).exists():  # an earlier concept's stay its own
+        with contextlib.suppress(OSError):
+            os.rename(pictures, paths.pictures_dir() / new)
     return read_concept(paths.concepts_dir() / new)
 
 

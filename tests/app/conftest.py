@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -222,6 +223,17 @@ def bear(taught_home: Path, home: Path, lent_studio: Studio, monkeypatch: pytest
     shutil.rmtree(paths.pictures_dir(), ignore_errors=True)
     prompts_file().unlink(missing_ok=True)
     return lent_studio
+
+
+@pytest.fixture
+def cub(bear: Studio) -> Iterator[Path]:
+    """Another concept of the same home, which may be damaged."""
+    folder = paths.concepts_dir() / "cub"
+    shutil.copytree(paths.concepts_dir() / "bear", folder)
+    toml = folder / "concept.toml"
+    toml.write_text(re.sub("^run = .*", 'run = ""', toml.read_text(), flags=re.MULTILINE))  # bear's stays its own
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -6,11 +6,10 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from PIL import Image
 
 from dbtui.app.messages import OpenCompare
@@ -161,17 +160,6 @@ def test_a_prompt_brings_what_was_not_wanted_with_it_unless_others_stand_beside_
         assert (first.value, negative.value) == ("a photo of sks toy", "mine")
 
     drive(script)
-
-
-@pytest.fixture
-def cub(bear: Studio) -> Iterator[Path]:
-    """Another concept of the same home, which may be damaged."""
-    folder = paths.concepts_dir() / "cub"
-    shutil.copytree(paths.concepts_dir() / "bear", folder)
-    toml = folder / "concept.toml"
-    toml.write_text(toml.read_text().replace('name = "bear"', 'name = "cub"'))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_concepts_are_compared_and_a_column_that_has_gone_is_told_while_the_others_are_drawn(

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 from PIL import Image
 
 from dbtui.app.messages import OpenPrompt
+from dbtui.app.screens.compare import CompareScreen
 from dbtui.app.screens.photo import PhotoDialog
 from dbtui.app.screens.prompt import PromptScreen
 from dbtui.app.studio import Studio
 from dbtui.app.widgets.draw_form import DrawForm
 from dbtui.app.widgets.picture_grid import PictureGrid
 from dbtui.app.widgets.prompt_line import PromptLine
+from dbtui.core import paths
+from dbtui.core.events import Phase
 from dbtui.core.gallery import grid_folders, read_grid
-from dbtui.core.grid import Recipe
+from dbtui.core.grid import Recipe, save_png
+from dbtui.core.library import find_concept
 from dbtui.core.prompts import prompts_file
 
 SMALL = {"rows": "1", "columns": "2", "steps": "2"}
@@ -269,3 +276,185 @@ def test_the_embedded_model_is_prompted_as_it_is_and_the_app_ends_its_sampler(
     drive(script)
     assert recipes("mini")[0].model == "mini" and pids[0] is not None
     assert not psutil.pid_exists(pids[0])
+
+
+PHASES: dict[str, tuple[Callable[[Phase], bool], bool]] = {
+    "loading": (lambda phase: phase.total == 0, False),
+    "the first step": (lambda phase: phase.done == 1, False),
+    "decoding": (lambda phase: 0 < phase.done == phase.total, True),
+}
+"""What is waited for before the drawing is cancelled, and whether its pictures are finished all the same."""
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_drawing_is_cancelled_in_every_phase(phase: str, drive: Callable[..., None], bear: Studio) -> None:
+    begun, finished = PHASES[phase]
+
+    async def script(ui: Any) -> None:
+        bear.rest()  # so that there is a model to load
+        screen = await open_prompt(ui, columns="1", steps="3")
+        reported = screen.say_work
+
+        def cancel(phase: Phase) -> None:
+            reported(phase)
+            if phase.name != "starting" and screen.job and begun(phase):
+                screen.action_leave()
+
+        screen.say_work = cancel  # type: ignore[method-assign]
+        await ui.press("enter")
+        await ui.until(lambda: any("Cancelled" in told.message for told in ui.app._notifications))
+        assert screen.job is None
+        screen.say_work = reported  # type: ignore[method-assign]
+        if finished:
+            await ui.until(lambda: any("1 picture had been finished" in n.message for n in ui.app._notifications))
+            await ui.until(lambda: len(screen._folders) == 1 and screen.query_one(PictureGrid).count == 1)
+        await ui.press("enter")
+        await finish(ui, 1 + finished)
+
+    drive(script)
+
+
+def test_a_drawing_that_has_not_begun_is_cancelled(drive: Callable[..., None], bear: Studio) -> None:
+    async def script(ui: Any) -> None:
+        bear.rest()
+        screen = await open_prompt(ui, columns="1")
+        await ui.pilot.press("enter", "escape")
+        await ui.sees("Cancelled. Nothing was kept.")
+        assert screen.job is None and not grid_folders("bear")
+        await ui.press("enter")
+        await finish(ui, 1)
+
+    drive(script)
+
+
+def test_kept_grids_are_paged_through_while_one_is_drawn(drive: Callable[..., None], bear: Studio) -> None:
+    async def script(ui: Any) -> None:
+        screen = await open_prompt(ui, columns="1")
+        for count in (1, 2):
+            await ui.press("enter")
+            await finish(ui, count)
+        steps = screen.query_one(DrawForm).editor("steps")
+        steps.value = "1000"
+        await ui.press("enter")
+        await ui.sees("/1,000 steps")
+        screen.query_one(PictureGrid).focus()
+        await ui.press("left_square_bracket")
+        await ui.sees("[ 2 of 2 ]", "/1,000 steps")
+        await ui.press("left_square_bracket", "left_square_bracket")
+        await ui.sees("[ 1 of 2 ]")
+        await ui.press("right_square_bracket", "right_square_bracket")
+        await ui.until(lambda: screen._place is None and screen.query_one(PictureGrid).cells is screen._job_cells)
+        await ui.press("left_square_bracket", "left_square_bracket", "escape")
+        await ui.sees("Cancelled")
+        assert screen._place == 0, "what was looked at stays"
+        steps.value = "300"
+        await ui.press("f5")
+        await ui.sees("/300 steps")
+        await ui.press("left_square_bracket")
+        await ui.until(lambda: screen.job is None)
+        await ui.until(lambda: any("] shows it" in told.message for told in ui.app._notifications))
+        await ui.until(lambda: len(screen._folders) == 3 and screen._place == 1)
+        await ui.press("right_square_bracket")
+        await ui.sees("[ 3 of 3 ]", "300 steps")
+
+    drive(script)
+
+
+def test_a_comparison_above_it_leaves_a_drawing_alone(drive: Callable[..., None], bear: Studio) -> None:
+    async def script(ui: Any) -> None:
+        screen = await open_prompt(ui, columns="1", steps="60")
+        await ui.press("enter")
+        await ui.sees("/60 steps")
+        screen.query_one(PictureGrid).focus()
+        await ui.press("m")
+        await ui.until(lambda: isinstance(ui.app.screen, CompareScreen))
+        await ui.press("enter")
+        await ui.until(lambda: ui.app.screen.job is not None)
+        await ui.press("escape")
+        await ui.until(lambda: ui.app.screen.job is None)
+        ui.app.screen.dismiss("")
+        await ui.until(lambda: ui.app.screen is screen)
+        await finish(ui, 1)
+        assert recipes("bear")[0].steps == 60
+
+    drive(script)
+
+
+def test_a_concept_that_is_deleted_meanwhile_is_told(drive: Callable[..., None], cub: Path) -> None:
+    async def script(ui: Any) -> None:
+        ui.app.drawing_settings = SMALL
+        await ui.sees("bear", "cub")
+        ui.app.screen.post_message(OpenPrompt(find_concept("cub")))
+        await ui.until(lambda: isinstance(ui.app.screen, PromptScreen))
+        await ui.press("enter")
+        await finish(ui, 1)
+        subprocess.run([sys.executable, "-m", "dbtui", "rm", "cub", "--yes"], check=True, capture_output=True)
+        await ui.press("enter")
+        await ui.sees("There is no concept 'cub'")
+        await ui.press("escape")
+        await ui.until(lambda: ui.app.screen.picture() is not None)  # what was drawn is still looked at
+        await ui.press("escape", "escape")
+        await ui.sees("1 concept")
+
+    drive(script)
+
+
+def test_settings_are_taken_up_from_a_picture_of_what_has_gone(drive: Callable[..., None], bear: Studio) -> None:
+    folder = paths.make_private(paths.pictures_dir() / "bear" / "20250615-150000")
+    made = Recipe(
+        prompt="two\nlines \x1b[31m", negative="none\nof it", steps=7, guidance=3.5, scheduler="ddim", seed=9, width=64,
+        height=64, model="[/a] cub",
+    )  # fmt: skip
+    save_png(Image.new("RGB", (64, 64), "red"), folder / "000.png", made.parameters())
+
+    async def script(ui: Any) -> None:
+        screen = await open_prompt(ui)
+        await ui.sees("[/a] cub")
+        await ui.press("escape", "r")
+        assert lines(screen) == ["two lines \\x1b[31m", "none of it"]
+        assert [value(screen, name) for name in ("steps", "guidance", "scheduler", "seed", "lock", "weights")] == [
+            "7", "3.5", "ddim", "9", "locked", "bear"
+        ]  # fmt: skip
+        await ui.until(lambda: "is no longer there." in " ".join(ui.text.replace("\u258c", " ").split()))
+
+    drive(script, (120, 36))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows", "0"),
+        ("rows", "7"),
+        ("columns", "9"),
+        ("steps", "0"),
+        ("guidance", "hot"),
+        ("seed", "-1"),
+        ("seed", "9" * 30),
+    ],
+)
+def test_a_number_out_of_bounds_is_told_where_it_was_typed(
+    name: str, text: str, drive: Callable[..., None], bear: Studio
+) -> None:
+    async def script(ui: Any) -> None:
+        screen = await open_prompt(ui)
+        editor = screen.query_one(DrawForm).editor(name)
+        editor.value = text
+        await ui.pilot.pause()
+        await ui.press("f5")
+        await ui.sees(f"{name.capitalize()} cannot be")
+        assert editor.has_focus and editor.has_class("-bad") and screen.job is None and not grid_folders("bear")
+
+    drive(script)
+
+
+def test_more_pictures_than_there_is_room_for_are_counted(drive: Callable[..., None], bear: Studio) -> None:
+    async def script(ui: Any) -> None:
+        screen = await open_prompt(ui, rows="6", columns="3", steps="1")
+        await ui.press("enter")
+        await ui.sees("pictures 1-10 of 18")
+        await finish(ui, 1)
+        await ui.press("escape", "end")
+        await ui.sees("-18 of 18")
+        assert len(screen.query_one(PictureGrid).cells) == 18
+
+    drive(script)

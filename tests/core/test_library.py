@@ -200,3 +200,14 @@ def test_an_atomic_write_leaves_no_temporary_file_on_an_error(tmp_path: Path) ->
     paths.write_atomic(tmp_path / "file", "new")
     assert (tmp_path / "file").read_text() == "new"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "taken"]
+
+
+def test_pictures_go_along_with_a_rename_but_not_into_those_of_another(keep: Callable) -> None:
+    keep("rex")
+    grid = paths.make_private(paths.pictures_dir() / "rex" / "20250615-150000")
+    (grid / "000.png").write_bytes(b"mine")
+    rename_concept("rex", "max")
+    assert (paths.pictures_dir() / "max" / grid.name / "000.png").read_bytes() == b"mine" and not grid.exists()
+    paths.make_private(paths.pictures_dir() / "rex")
+    rename_concept("max", "rex")
+    assert list((paths.pictures_dir() / "rex").iterdir()) == []

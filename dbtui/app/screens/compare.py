@@ -20,6 +20,7 @@ from dbtui.app.keys import bindings
 from dbtui.app.messages import DrawingEnded, PictureDrawn, PicturesForming
 from dbtui.app.screens.columns import Columns, ColumnsDialog
 from dbtui.app.screens.drawing import LOOKS, DrawingScreen, recipe_line
+from dbtui.app.studio import Job
 from dbtui.app.tasks import Saving, write_table
 from dbtui.app.widgets.draw_form import DrawForm, heading
 from dbtui.app.widgets.picture_grid import Cell, PictureTable
@@ -189,6 +190,12 @@ class CompareScreen(DrawingScreen):
         done = sum(cell.path is not None for cell in self._cells)
         self.notify(f"Cancelled. {plural(done, 'finished picture')} kept.")
         self._settle()
+
+    def ended_late(self, job: Job) -> None:
+        row, column = (int(part) - 1 for part in Path(job.request.out).name.split("-"))
+        if Path(job.request.out).parent == self._folder:
+            self.query_one(PictureTable).put(row * len(self._headings) + column, job.pictures[0])
+            self.refresh_bindings()
 
     def _settle(self) -> None:
         """Nothing is drawn any more: what was not finished is empty."""

@@ -118,6 +118,10 @@ class DrawingScreen(BaseScreen):
     def ended(self, message: DrawingEnded) -> None:
         raise NotImplementedError
 
+    def ended_late(self, job: Job) -> None:
+        """What was cancelled had finished pictures that nobody knows of yet."""
+        raise NotImplementedError
+
     def say_idle(self) -> None:
         """Fill the line below the pictures while nothing is drawn."""
         raise NotImplementedError
@@ -128,6 +132,7 @@ class DrawingScreen(BaseScreen):
         """Draw ``request``; the form begins like this the next time."""
         self.job, self.begun = Job(request), False
         self.app.drawing_settings |= self.query_one(DrawForm).texts()
+        self.say_work(Phase(name="starting"))
         self.start(partial(self.studio.draw, self, self.job), "drawing")
         self.refresh_bindings()
 
@@ -167,6 +172,7 @@ class DrawingScreen(BaseScreen):
     @on(PictureDrawn)
     def _drawn(self, message: PictureDrawn) -> None:
         if message.job is self.job:
+            self.job.kept += 1
             self.drawn(message)
 
     @on(DrawingEnded)
@@ -175,6 +181,8 @@ class DrawingScreen(BaseScreen):
             self.job = None
             self.ended(message)
             self.refresh_bindings()
+        elif len(message.job.pictures) > message.job.kept:
+            self.ended_late(message.job)
 
     def say(self, words: Content) -> None:
         self.query_one("#status", Static).update(words)

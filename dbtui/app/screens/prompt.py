@@ -20,6 +20,7 @@ from dbtui.app import tasks
 from dbtui.app.keys import bindings
 from dbtui.app.messages import DrawingEnded, GridRead, OpenCompare, PictureDrawn, PicturesForming
 from dbtui.app.screens.drawing import LOOKS, DrawingScreen, recipe_line
+from dbtui.app.studio import Job
 from dbtui.app.tasks import Saving
 from dbtui.app.widgets.draw_form import DrawForm, heading
 from dbtui.app.widgets.picture_grid import Cell, PictureGrid
@@ -52,8 +53,9 @@ class PromptScreen(DrawingScreen):
         self._place: int | None = None
         """Of the kept grid that is shown; None for the one that is being drawn."""
         self._grid: Grid | None = None
+        self._asked: int | None = None
+        """The place of the kept grid that is being read."""
         self._job_cells: list[Cell] = []
-        self._finished = 0
 
     def body(self) -> ComposeResult:
         prompt = self._concept.prompt if self._concept else ""
@@ -100,7 +102,6 @@ class PromptScreen(DrawingScreen):
         )  # fmt: skip
         self.keep_prompts(Asked(prompt, negative))
         self._job_cells = [Cell(words=str(seed)) for seed in request.seeds]
-        self._finished = 0
         self.begin(request.by(source))
         self._show_job()
 
@@ -115,7 +116,6 @@ class PromptScreen(DrawingScreen):
                 self._put(place, picture)
 
     def drawn(self, message: PictureDrawn) -> None:
-        self._finished += 1
         self._put(message.index, message.path)
 
     def _put(self, place: int, picture: object) -> None:
@@ -133,18 +133,26 @@ class PromptScreen(DrawingScreen):
             self.notify("The grid is finished: ] shows it.")
 
     def cancelled(self) -> None:
-        kept = f"{plural(self._finished, 'finished picture')} kept." if self._finished else "Nothing was kept."
+        assert self.job is not None
+        kept = f"{plural(self.job.kept, 'finished picture')} kept." if self.job.kept else "Nothing was kept."
         self.give_up()
         self.notify(f"Cancelled. {kept}")
-        self._read(None)
+        self._read(self._place)
+
+    def ended_late(self, job: Job) -> None:
+        self.notify(f"{plural(len(job.pictures), 'picture')} had been finished before it could be cancelled.")
+        self._read(None if self._place == len(self._folders) - 1 else self._place)
 
     # What was drawn
 
     def _read(self, place: int | None) -> None:
+        self._asked = place
         self.start(partial(tasks.read_kept, self, self._subject, place), "kept")
 
     @on(GridRead)
     def _grid_read(self, message: GridRead) -> None:
+        if message.asked != self._asked:  # one has turned on since
+            return
         self._folders = message.folders
         if self.job is not None and self._place is None:
             return
@@ -169,12 +177,13 @@ class PromptScreen(DrawingScreen):
         grid = self.query_one(PictureGrid)
         had_focus = grid.has_focus
         self.set_class(not cells, "-no-grid")
-        if grid.cells is not cells:
-            grid.show(cells, columns)
         if had_focus and not cells:
             self.query_one("#prompt").focus()
         total, place = len(self._folders), self._place
-        grid.border_subtitle = f"[ {place + 1} of {total} ]" if place is not None and total > 1 else ""
+        grid.place = f"[ {place + 1} of {total} ]" if place is not None and total > 1 else ""
+        if grid.cells is not cells:
+            grid.show(cells, columns)
+        grid.filled()
         self.say_idle()
         self.refresh_bindings()
 
@@ -255,7 +264,8 @@ class PromptScreen(DrawingScreen):
         if not gone:
             form.set("weights", recipe.model)
         self.edit("#prompt")
-        self.notify(f"Its settings and its seed are taken up{f'; {recipe.model} is no longer there' if gone else ''}.")
+        but = f"; {printable(recipe.model)}, which drew it, is no longer there" if gone else ""
+        self.notify(f"Its settings and its seed are taken up{but}.", markup=False)
 
     def action_compare(self) -> None:
         if self._concept is not None:

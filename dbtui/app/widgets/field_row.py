@@ -37,8 +37,12 @@ class Line(Input):
     def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
         event.stop()
-        text = printable(" ".join(event.text.splitlines()).replace("\t", " "))
-        self.replace(text, *self.selection)
+        self.replace(in_one_line(event.text), *self.selection)
+
+
+def in_one_line(text: str) -> str:
+    """``text`` as a line can hold it: what could drive a terminal is made visible."""
+    return printable(" ".join(text.splitlines()).replace("\t", " "))
 
 
 class FieldRow(Container):

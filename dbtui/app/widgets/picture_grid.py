@@ -63,6 +63,8 @@ class PictureGrid(TileGrid):
         super().__init__(id=id)
         self.cells: list[Cell] = []
         self.asked = 0
+        self.place = ""
+        """Words for where these pictures stand among others."""
 
     @property
     def current(self) -> Cell | None:
@@ -87,6 +89,11 @@ class PictureGrid(TileGrid):
         if asked and width // asked >= self.least[0] and height // -(-self.count // asked) >= self.least[1]:
             return asked
         return super().columns_for(width, height)
+
+    def filled(self) -> None:
+        seen = self.seen
+        part = f"pictures {seen[0] + 1}-{seen[-1] + 1} of {self.count}" if 0 < len(seen) < self.count else ""
+        self.border_subtitle = " \u00b7 ".join(filter(None, (part, self.place)))
 
     def make_tile(self) -> PictureTile:
         return PictureTile()

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.message import Message
 
 from dbtui.app.keys import bindings
-from dbtui.app.widgets.field_row import Line
+from dbtui.app.widgets.field_row import Line, in_one_line
 
 
 class PromptLine(Line):
@@ -33,8 +33,9 @@ class PromptLine(Line):
         self.post_message(self.Turned(self, direction))
 
     def show(self, text: str) -> None:
-        self.value = text
-        self.cursor_position = len(text)
+        """Have ``text`` here, in one line, whatever it came from."""
+        self.value = in_one_line(text)
+        self.cursor_position = len(self.value)
 
 
 class TableLine(PromptLine):
