@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from dbtui.core.base_model import COMPONENTS, BaseModel
+from dbtui.core.base_model import BaseModel
 from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.model_folder import COMPONENTS
 
 UNET = {
     "layers_per_block": 2, "transformer_layers_per_block": 1, "down_block_types": None, "up_block_types": None,

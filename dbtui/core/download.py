@@ -10,22 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dbtui.core import hub
-from dbtui.core.base_model import (
-    COMPONENTS,
-    LARGEST_CONFIG,
-    LARGEST_TOKENIZER,
-    MINI,
-    Coming,
-    check_index,
-    read_configs,
-    read_json,
-    weights_names,
-)
-from dbtui.core.base_model import TOKENIZERS as WHOLE_TOKENIZERS
+from dbtui.core.base_model import MINI, Coming, weights_names
 from dbtui.core.config import DEFAULT_MODEL
 from dbtui.core.errors import DbtuiError, UsageError, printable
 from dbtui.core.hub import Facts, Listing
 from dbtui.core.hub_cache import Snapshot, cache_root, cached_models, find_snapshot, is_id, is_offline
+from dbtui.core.model_folder import COMPONENTS, LARGEST_CONFIG, LARGEST_TOKENIZER, check_index, read_configs, read_json
+from dbtui.core.model_folder import TOKENIZERS as WHOLE_TOKENIZERS
 from dbtui.core.receive import LONG_DELAYS, Listener, Receiver, patiently
 from dbtui.core.units import format_bytes, plural
 from dbtui.core.weights import free_space

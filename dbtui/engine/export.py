@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from dbtui.core import paths
-from dbtui.core.base_model import COMPONENTS
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.export import CARD, Order, files_in
 from dbtui.core.library import Concept, check_base, find_base, find_sound_concept
+from dbtui.core.model_folder import COMPONENTS
 from dbtui.core.original import file_name
 from dbtui.core.recipe import header, model_card, recipe_of
 from dbtui.core.weights import sha256

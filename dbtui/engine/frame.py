@@ -11,7 +11,8 @@ import diffusers
 from diffusers import PNDMScheduler, SchedulerMixin
 from transformers import CLIPTokenizer
 
-from dbtui.core.base_model import COMPONENTS, BaseModel
+from dbtui.core.base_model import BaseModel
+from dbtui.core.model_folder import COMPONENTS
 from dbtui.engine.models import Models
 
 

@@ -17,8 +17,9 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging as transformers_logging
 
 from dbtui.core.architecture import Architecture
-from dbtui.core.base_model import COMPONENTS, BaseModel
+from dbtui.core.base_model import BaseModel
 from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.model_folder import COMPONENTS
 from dbtui.core.original import Place, file_name, places, standard_name
 from dbtui.core.single_file import LENGTH, VOCABULARY
 from dbtui.core.weights import read_header

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from diffusers import StableDiffusionPipeline
 
-from dbtui.core.base_model import COMPONENTS
 from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.model_folder import COMPONENTS
 from dbtui.core.original import file_name
 from dbtui.engine.frame import scheduler_of
 from dbtui.engine.models import Models

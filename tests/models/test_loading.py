@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from tiny_models import FORMS, tiny_configs
 
-from dbtui.core.base_model import COMPONENTS, find_model
+from dbtui.core.base_model import find_model
 from dbtui.core.errors import DbtuiError
+from dbtui.core.model_folder import COMPONENTS
 from dbtui.core.original import file_name
 
 TinyFolder, TinyFile = Callable[[str], Path], Callable[..., Path]

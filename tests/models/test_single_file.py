@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from tiny_models import tiny_configs
 
-from dbtui.core.base_model import COMPONENTS, find_model
+from dbtui.core.base_model import find_model
 from dbtui.core.errors import DbtuiError, UsageError
+from dbtui.core.model_folder import COMPONENTS
 from dbtui.core.original import file_name, places
 from dbtui.core.single_file import FAMILIES
 
