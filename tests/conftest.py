@@ -118,6 +118,10 @@ class SmallDisk:
         """Give back what ``fill`` took."""
         self._ballast.unlink(missing_ok=True)
 
+    def grow(self, size: str) -> None:
+        """Make it a disk of ``size``, as mount takes it."""
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(self.folder)], check=True)
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from dbtui.core import checkpoints
+from dbtui.core import checkpoints, paths
+from dbtui.core.architecture import Architecture
+from dbtui.core.budget import concept_bytes
 from dbtui.core.config import Config
 from dbtui.core.errors import DbtuiError, obstacle, printable
 from dbtui.core.events import Checkpoint, Ended, Sample, Step
@@ -21,6 +23,7 @@ from dbtui.core.rank import Rank
 from dbtui.core.run import Run
 from dbtui.engine.checkpoint import load_checkpoint, publish_concept
 from dbtui.engine.denoiser import GraphDenoiser, graph_denoiser
+from dbtui.engine.disk_room import await_room
 from dbtui.engine.examples import Examples
 from dbtui.engine.fitting import remember_speed
 from dbtui.engine.learner import Learner, NotFiniteError, Outcome, Taken
@@ -115,7 +118,7 @@ def learn(session: Session, start: int) -> Ended:
 
 
 def publish(session: Session) -> Ended:
-    """Put the concept into the library. Raises DbtuiError if the disk does not take it."""
+    """Put the concept into the library, once there is room for it. Raises DbtuiError if the disk does not take it."""
     steps = session.config.training.steps
     if not session.ranks.leads:
         return Ended(reason="done", step=steps)
@@ -123,6 +126,10 @@ def publish(session: Session) -> Ended:
     try:
         concept = publish_concept(session.learner, session.run, session.resolution)
     except WRITE_ERRORS as error:
+        needed = concept_bytes(session.config, Architecture.of(session.learner.models.base))
+        # Of several processes the others would not wait that long.
+        if session.ranks.count == 1 and await_room(paths.concepts_dir(), needed, session.narrator, session.stop):
+            return publish(session)
         raise DbtuiError(
             "The concept could not be saved",
             f"{_reason(error)} Nothing of it was left in the library. {session.kept()}.",

@@ -15,7 +15,7 @@ from dbtui.core.base_model import find_model
 from dbtui.core.checkpoints import checkpoints, newest_sound
 from dbtui.core.config import Config
 from dbtui.core.errors import DbtuiError
-from dbtui.core.events import Checkpoint, Event, Log, Sample, Step
+from dbtui.core.events import Checkpoint, Event, Log, Phase, Sample, Step
 from dbtui.core.library import find_sound_concept
 from dbtui.core.subjects import SUBJECTS
 from dbtui.engine.machine import make_plan
@@ -46,6 +46,42 @@ def test_a_sample_that_fails_never_ends_the_training(
     assert ended.reason == "done" and hashes(ended.concept) == reference("plain")
     warnings = [e.message for e in heard(run) if isinstance(e, Log) and e.level == "warning"]
     assert len(warnings) == 2 and all("sample failed" in warning for warning in warnings)
+
+
+def test_what_was_learned_waits_for_room_on_a_full_disk(
+    begin_run: Callable, train: Callable, heard: Callable, hashes: Callable, reference: Callable, home: Path, small_disk
+) -> None:
+    home.mkdir()
+    (home / "concepts").symlink_to(small_disk.folder)
+    run = begin_run(changes={"training.checkpoint_every": 0})
+
+    def make_room(event: Event) -> None:
+        if isinstance(event, Phase) and event.name.startswith("waiting for room"):
+            assert event.done < event.total and not list(small_disk.folder.iterdir())
+            small_disk.grow("200m")
+
+    ended = train(run, make_room)
+    assert ended.reason == "done" and hashes(ended.concept) == reference("plain")
+    (warning,) = [e.message for e in heard(run) if isinstance(e, Log) and e.level == "warning"]
+    assert "is full" in warning and "kept in memory until there is room" in warning
+
+
+def test_who_stops_a_run_that_waits_for_room_is_told_what_was_kept(
+    begin_run: Callable, train: Callable, home: Path, small_disk
+) -> None:
+    home.mkdir()
+    (home / "concepts").symlink_to(small_disk.folder)
+    run = begin_run(changes={"training.checkpoint_every": 6})
+
+    def give_up(event: Event) -> None:
+        if isinstance(event, Phase) and event.name.startswith("waiting for room"):
+            run.request("stop")
+
+    with pytest.raises(DbtuiError, match="The checkpoint of step 6 was kept") as error:
+        train(run, give_up)
+    assert "Make room and `dbtui resume" in error.value.hint
+    small_disk.grow("200m")
+    assert train(run).reason == "done", "the rest of the steps again"
 
 
 def test_requests_are_taken_between_steps(
