@@ -217,8 +217,8 @@ class SamplingConfig:
     )
     graph: bool = setting(
         False, "Graph sampling",
-        "Draw samples and class pictures in 16 bit by one CUDA graph a step; not tried on a GPU yet. What goes wrong is "
-        "found out and drawn in the plain way.",
+        "Draw samples and class pictures in 16 bit by one CUDA graph a step; not tried on a GPU yet. It is "
+        "compared with the plain way first, which draws if they differ.",
         advanced=True,
     )  # fmt: skip
     seed: int = setting(
