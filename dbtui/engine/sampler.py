@@ -137,7 +137,7 @@ def draw(
 
 
 def _pipeline(
-    models: Models, settings: Settings, safety: Safety | None, denoiser: GraphDenoiser | None
+    models: Models, settings: Settings, safety: Safety | None, denoiser: GraphDenoiser | None = None
 ) -> StableDiffusionPipeline:
     base = PNDMScheduler.from_config(models.base.configs["scheduler"])
     scheduler, options = SCHEDULERS[settings.scheduler]
