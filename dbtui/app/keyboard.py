@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Any
 
 from textual import events, on
 from textual.app import App
@@ -17,7 +18,7 @@ LOST = 0.5
 
 
 class OrderlyApp(App[None]):
-    """An app that waits for what a key has caused before the next key is looked at.
+    """An app that waits for what a key has caused, and for a screen that opens, before the next key is looked at.
 
     Textual hands a key to the widget that has the focus at that moment, and does what the key is bound to when it has
     bubbled back from there. On a slow link keys come in bursts: without waiting, a letter behind Ctrl-U is put in
@@ -40,6 +41,15 @@ class OrderlyApp(App[None]):
         self._number = 0
         self._lost: asyncio.TimerHandle | None = None
 
+    def push_screen(self, *arguments: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Keys wait until the screen has said what has the focus, whoever opens it."""
+        opened = super().push_screen(*arguments, **options)
+        if self.is_running:
+            idle, self._rounds = not self._rounds, ROUNDS
+            if idle:
+                self._follow()
+        return opened
+
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
             if self._rounds:
@@ -50,14 +60,16 @@ class OrderlyApp(App[None]):
             await super().on_event(event)
 
     async def _let_through(self, event: events.Key | events.Paste) -> None:
-        await super().on_event(event)
         self._rounds = ROUNDS
+        await super().on_event(event)
         self._follow()
 
     def _follow(self) -> None:
         """Send a message the way that a key would go now."""
         if not self.is_running:
             return
+        if self._lost is not None:
+            self._lost.cancel()
         self._number += 1
         (self.focused or self.screen).post_message(self._Passed(self._number))
         self._lost = asyncio.get_running_loop().call_later(LOST, self._follow)

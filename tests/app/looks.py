@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import re
 from collections.abc import Callable
@@ -31,4 +32,6 @@ async def looks(ui: Any, name: str, text: Callable[[], str]) -> None:
     kept = file.read_text(encoding="utf-8")
     with contextlib.suppress(AssertionError):
         await ui.until(lambda: cleaned(text()) == kept)
-    assert cleaned(text()) == kept
+    seen = cleaned(text())
+    lines = difflib.unified_diff(kept.splitlines(), seen.splitlines(), "kept", "seen", lineterm="", n=1)
+    assert seen == kept, "\n".join(lines)

@@ -13,7 +13,10 @@ from dbtui.app.draft import Draft
 from dbtui.app.messages import FolderRead, OpenParameters
 from dbtui.app.screens.library import LibraryScreen
 from dbtui.app.screens.parameters import ParametersScreen
+from dbtui.app.screens.prompt import PromptScreen
 from dbtui.app.widgets.path_input import PathInput
+from dbtui.app.widgets.prompt_line import PromptLine
+from dbtui.core.library import find_concept
 from dbtui.core.subjects import SUBJECTS
 
 CLEAR, ESCAPE, ENTER = ("ctrl+u", None), ("escape", None), ("enter", "\r")
@@ -116,6 +119,20 @@ def test_what_is_pasted_stays_between_the_keys(drive: Callable[..., None], conce
         ui.app.post_message(events.Paste("bc"))
         burst(ui, "d")
         await ui.until(lambda: ui.app.screen.query_one("#filter", Input).value == "abcd")
+
+    concept("mug")
+    drive(script)
+
+
+def test_what_is_typed_as_a_screen_opens_goes_to_its_field(drive: Callable[..., None], concept: Any) -> None:
+    """No key has opened it: it came from a worker, and its field has the focus only once it is there."""
+
+    async def script(ui: Any) -> None:
+        await ui.sees("mug")
+        ui.app.push_screen(PromptScreen(find_concept("mug")))
+        burst(ui, ("space", " "), "on the moon")
+        await ui.until(lambda: isinstance(ui.app.focused, PromptLine) and ui.app.focused.value.endswith("moon"))
+        assert ui.app.focused.value == "a photo of sks mug on the moon"
 
     concept("mug")
     drive(script)

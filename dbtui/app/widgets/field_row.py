@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 from textual.content import Content
+from textual.geometry import Region
 from textual.message import Message
 from textual.widgets import Input, Static
 
@@ -30,9 +31,14 @@ class Line(Input):
         self.cursor_blink = False
 
     def go_to_end(self) -> None:
-        """Have the end in view, where one goes on typing; a line that has no room yet shows its beginning."""
-        self.cursor_position = 0
-        self.call_after_refresh(self.action_end)
+        """Go on typing at the end, which is in view as soon as the line has room."""
+        self.cursor_position = len(self.value)
+        self.call_after_refresh(self._show_cursor)
+
+    def _show_cursor(self) -> None:
+        # Without room it was scrolled as far as it goes.
+        self.scroll_to(x=0, animate=False, force=True, immediate=True)
+        self.scroll_to_region(Region(self._cursor_offset, 0, 1, 1), animate=False, force=True)
 
     def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
