@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
+from textual.widgets import Input
 
 from dbtui.app.draft import Draft
 from dbtui.app.keyboard import OrderlyApp
@@ -180,6 +181,11 @@ class DbtuiApp(SparingApp[None], OrderlyApp):
         self.draft = self.draft.next()
 
     # Everywhere
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """No cursor blinks, not even that of Textual's own palette: each time it would be sent."""
+        if isinstance(event.widget, Input):
+            event.widget.cursor_blink = False
 
     def action_show_help(self) -> None:
         from dbtui.app.screens.help import HelpDialog
