@@ -24,7 +24,7 @@ from dbtui.app.messages import OpenCompare, OpenNew, OpenParameters, OpenPrompt,
 from dbtui.app.screens.base import SMALLEST, BaseScreen
 from dbtui.app.settings import Settings, write_settings
 from dbtui.app.studio import Studio
-from dbtui.app.theme import THEMES, plot_colours
+from dbtui.app.theme import plot_colours, themes
 from dbtui.app.wire import SparingApp
 from dbtui.core.tty import Capabilities
 
@@ -84,7 +84,7 @@ class DbtuiApp(SparingApp[None], OrderlyApp):
         """What the forms for drawing were left with."""
         self._asked_to_leave = 0.0
         self.animation_level = "none"
-        for theme in THEMES:
+        for theme in themes(self.terminal.colours):
             self.register_theme(theme)
 
     def get_css_variables(self) -> dict[str, str]:
