@@ -71,9 +71,8 @@ class DbtuiApp(SparingApp[None], OrderlyApp):
 
         ``first`` is posted at the start: what to open above the library.
         """
-        super().__init__()
+        super().__init__(terminal or Capabilities())
         self.settings = settings or Settings()
-        self.terminal = terminal or Capabilities()
         self._problem = problem
         self._first = first
         self.draft = Draft()
