@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from rich.cells import cell_len
 from rich.color import Color, ColorSystem
 
 from dbtui.app.draft import Draft
@@ -299,3 +300,30 @@ def test_sixteen_colours_are_enough(theme: Any) -> None:
     assert nearest("plot-line") != nearest("plot-raw")
     assert nearest("block-cursor-background") != nearest("block-cursor-foreground")
     assert nearest("block-cursor-background") != ground
+
+
+WIDE = "\u6f22\u5b57\u306e\u72ac \U0001f468\u200d\U0001f469\u200d\U0001f467 e\u0301 \u0645\u06cc\u200c\u062e\u0648 \u05e9\u05dc\u05d5\u05dd "
+"""Wide letters, an emoji of three, a letter with a mark on it, and two scripts that go from right to left."""
+
+
+def test_letters_of_all_widths_stay_in_their_places(drive: Callable[..., None], run_with: Any, concept: Any) -> None:
+    concept("mug", created=NOON - 90_000, prompt=WIDE * 9, base=f"models/{WIDE * 3}")
+    run_with([Started(pid=1, steps=9), Log(message=WIDE * 9), Ended(reason="failed", step=0, message=WIDE * 9)])
+
+    def borders(text: str) -> set[int]:
+        """Where the last border of each line is among the cells."""
+        return {cell_len(line) for line in text.splitlines() if line.endswith(("\u2502", "\u256e", "\u256f"))}
+
+    async def script(ui: Any) -> None:
+        await ui.sees("mug", "rex", WIDE.split()[0])
+        assert borders(ui.text) == {80}
+        await ui.press("enter")
+        await ui.sees("Failed", WIDE.split()[0], "loss")
+        assert borders(ui.text) == {80}
+        await ui.press("q")
+        await ui.sees("mug")
+        await ui.press("down", "enter")
+        await ui.sees("guidance  7.5", WIDE.split()[0])
+        assert borders(ui.text) == {80}
+
+    drive(script)
