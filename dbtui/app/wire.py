@@ -132,8 +132,9 @@ class SparingApp(App[ReturnType]):
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         sent = self._running and not self._closed and not self.is_headless and not self._batch_count
         if sent and self._driver is not None and isinstance(renderable, LayoutUpdate | ChopsUpdate):
-            renderable = self._shown.difference(renderable)
-        super()._display(screen, renderable)
+            super()._display(screen, self._shown.difference(renderable))  # type: ignore[arg-type]
+        else:
+            super()._display(screen, renderable)
 
 
 def drawing(text: str, region: Region) -> Segment:
@@ -147,8 +148,8 @@ def drawing(text: str, region: Region) -> Segment:
 def covered(segment: Segment) -> Region:
     """Where a segment made by ``drawing`` draws."""
     assert segment.control is not None
-    (_, x, y), (_, width, height) = segment.control
-    return Region(int(x), int(y), int(width), int(height))
+    numbers = [int(number) for code in segment.control for number in code[1:]]
+    return Region(*numbers)
 
 
 def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[Piece]:
@@ -161,9 +162,9 @@ def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[Piece]:
                 x += strip.cell_length
         return
     for y, first, last in update.spans:
-        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
-            if strip is not None and x < last and end > first:
-                yield y, x, strip if first <= x and end <= last else strip.crop(0, min(end, last) - x)
+        for end, (x, chop) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if chop is not None and x < last and end > first:
+                yield y, x, chop if first <= x and end <= last else chop.crop(0, min(end, last) - x)
 
 
 def _cells(strip: Strip) -> list[Cell]:
