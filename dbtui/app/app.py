@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.message import Message
 from textual.screen import Screen
+from textual.widgets import Input
 
 from dbtui.app.draft import Draft
 from dbtui.app.keyboard import OrderlyApp
@@ -24,7 +25,7 @@ from dbtui.app.pictures import Canvas
 from dbtui.app.screens.base import SMALLEST, BaseScreen
 from dbtui.app.settings import Settings, read_settings, write_settings
 from dbtui.app.studio import Studio
-from dbtui.app.theme import THEMES, plot_colours
+from dbtui.app.theme import plot_colours, themes
 from dbtui.app.wire import SparingApp
 from dbtui.core.errors import obstacle
 from dbtui.core.fields import AUTO
@@ -74,9 +75,8 @@ class DbtuiApp(SparingApp[None], OrderlyApp):
 
         ``first`` is posted at the start: what to open above the library.
         """
-        super().__init__()
+        super().__init__(terminal or Capabilities())
         self.settings = settings or Settings()
-        self.terminal = terminal or Capabilities()
         self._problem = problem
         self._first = first
         self.draft = Draft()
@@ -87,7 +87,7 @@ class DbtuiApp(SparingApp[None], OrderlyApp):
         """What the forms for drawing were left with."""
         self._asked_to_leave = 0.0
         self.animation_level = "none"
-        for theme in THEMES:
+        for theme in themes(self.terminal.colours):
             self.register_theme(theme)
 
     def get_css_variables(self) -> dict[str, str]:
@@ -214,6 +214,11 @@ class DbtuiApp(SparingApp[None], OrderlyApp):
         self.draft = self.draft.next()
 
     # Everywhere
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """No cursor blinks, not even that of Textual's own palette: each time it would be sent."""
+        if isinstance(event.widget, Input):
+            event.widget.cursor_blink = False
 
     def action_show_help(self) -> None:
         from dbtui.app.screens.help import HelpDialog

@@ -73,7 +73,36 @@ LIGHT = Theme(
     },
 )
 
+SIXTEEN = Theme(
+    name=LIGHT.name,
+    dark=False,
+    primary="#0000aa",
+    secondary="#aa00aa",
+    accent="#aa00aa",
+    success="#0000aa",
+    warning="#aa00aa",
+    error="#aa0000",
+    foreground="#000000",
+    background="#ffffff",
+    surface="#ffffff",
+    panel="#ffffff",
+    variables={
+        **LIGHT.variables,
+        **dict.fromkeys(("text-muted", "text-disabled", "border", "border-blurred", "scrollbar"), "#555555"),
+        **dict.fromkeys(("block-cursor-blurred-background", "block-hover-background", "plot-grid"), "#aaaaaa"),
+        "block-cursor-background": "#0000aa",
+        "plot-line": "#aa00aa",
+        "plot-raw": "#0000aa",
+    },
+)
+"""The light one where there are sixteen colours, of which only blue, magenta and red can be read on white."""
+
 THEMES = (DARK, LIGHT)
+
+
+def themes(colours: str) -> tuple[Theme, ...]:
+    """The themes for a terminal of so many colours, as in ``core.tty.COLOUR_SYSTEMS``."""
+    return (DARK, SIXTEEN) if colours == "16" else THEMES
 
 
 def plot_colours(variables: Mapping[str, str]) -> dict[str, str]:

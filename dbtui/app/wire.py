@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from rich.cells import split_graphemes
+from rich.cells import cell_len, set_cell_size, split_graphemes
 from rich.console import Console, RenderableType
 from rich.control import Control
 from rich.segment import ControlType, Segment
@@ -21,11 +21,19 @@ from textual.geometry import Region, Size
 from textual.screen import Screen
 from textual.strip import Strip
 
+from dbtui.core.tty import Capabilities
+
 Cell = tuple[str, Style | None]
 """A character with all that is joined to it; the second cell of a wide one has none."""
 
 REACH = 8
 """Equal cells between two that differ that are sent along: to pass over them would cost more."""
+
+JOINTS = {"\u200d", "\ufe0f", *map(chr, range(0x1F3FB, 0x1F400))}
+"""What makes of emoji another one: a joiner, the wish for a coloured picture, and the colours of skin."""
+
+FLAGS = {chr(0x1F1E6 + place): chr(ord("A") + place) for place in range(26)}
+"""Letters of which two make a flag, and what they stand for."""
 
 Piece = tuple[int, int, Strip]
 """A row, a column, and what is written from there on."""
@@ -44,7 +52,9 @@ class Difference(CompositorUpdate):
 class Shown:
     """What the terminal shows, as far as it was written from here."""
 
-    def __init__(self) -> None:
+    def __init__(self, joins: bool = True) -> None:
+        """``joins``: of the terminal, as in ``core.tty.Capabilities``."""
+        self._joins = joins
         self._rows: list[list[Cell | None]] = []
         """None is a cell of which nothing is known."""
 
@@ -72,7 +82,7 @@ class Shown:
         for place, (old, new) in enumerate(zip(before, cells, strict=False)):
             if old != new:
                 if start >= 0 and place - end > REACH:
-                    yield x + start, _strip(cells[start:end])
+                    yield x + start, self._strip(cells[start:end])
                     start = -1
                 if start < 0:
                     start = place
@@ -80,7 +90,18 @@ class Shown:
                         start -= 1
                 end = place + 1
         if start >= 0:
-            yield x + start, _strip(cells[start:end])
+            yield x + start, self._strip(cells[start:end])
+
+    def _strip(self, cells: list[Cell]) -> Strip:
+        """Cells of one style each as one segment."""
+        segments: list[Segment] = []
+        text, style = "", cells[0][1]
+        for character, own in cells:
+            if own is not style and own != style:
+                segments.append(Segment(text, style))
+                text, style = "", own
+            text += character if self._joins or character.isascii() else _plain(character)
+        return Strip([*segments, Segment(text, style)], len(cells))
 
     def _cover(self, segment: Segment) -> None:
         """Forget what lies below a picture that ``segment`` draws."""
@@ -92,9 +113,10 @@ class Shown:
 class SparingApp(App[ReturnType]):
     """An app that sends only what the terminal does not show yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, terminal: Capabilities) -> None:
         super().__init__()
-        self._shown = Shown()
+        self.terminal = terminal
+        self._shown = Shown(terminal.joins)
 
     def on_mount(self) -> None:
         self.app_resume_signal.subscribe(self, lambda _: self.action_redraw())
@@ -110,8 +132,9 @@ class SparingApp(App[ReturnType]):
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         sent = self._running and not self._closed and not self.is_headless and not self._batch_count
         if sent and self._driver is not None and isinstance(renderable, LayoutUpdate | ChopsUpdate):
-            renderable = self._shown.difference(renderable)
-        super()._display(screen, renderable)
+            super()._display(screen, self._shown.difference(renderable))  # type: ignore[arg-type]
+        else:
+            super()._display(screen, renderable)
 
 
 def drawing(text: str, region: Region) -> Segment:
@@ -125,8 +148,8 @@ def drawing(text: str, region: Region) -> Segment:
 def covered(segment: Segment) -> Region:
     """Where a segment made by ``drawing`` draws."""
     assert segment.control is not None
-    (_, x, y), (_, width, height) = segment.control
-    return Region(int(x), int(y), int(width), int(height))
+    numbers = [int(number) for code in segment.control for number in code[1:]]
+    return Region(*numbers)
 
 
 def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[Piece]:
@@ -139,9 +162,9 @@ def _pieces(update: LayoutUpdate | ChopsUpdate) -> Iterator[Piece]:
                 x += strip.cell_length
         return
     for y, first, last in update.spans:
-        for end, (x, strip) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
-            if strip is not None and x < last and end > first:
-                yield y, x, strip if first <= x and end <= last else strip.crop(0, min(end, last) - x)
+        for end, (x, chop) in zip(update.chop_ends[y], update.chops[y].items(), strict=False):
+            if chop is not None and x < last and end > first:
+                yield y, x, chop if first <= x and end <= last else chop.crop(0, min(end, last) - x)
 
 
 def _cells(strip: Strip) -> list[Cell]:
@@ -163,13 +186,10 @@ def _characters(text: str) -> list[str]:
     return characters
 
 
-def _strip(cells: list[Cell]) -> Strip:
-    """Cells of one style each as one segment."""
-    segments: list[Segment] = []
-    text, style = "", cells[0][1]
-    for character, own in cells:
-        if own is not style and own != style:
-            segments.append(Segment(text, style))
-            text, style = "", own
-        text += character
-    return Strip([*segments, Segment(text, style)], len(cells))
+def _plain(character: str) -> str:
+    """``character`` as one that all terminals show in as many cells as Textual counts."""
+    if character[:1] in FLAGS:
+        return FLAGS[character[0]]
+    if len(character) > 1 and not JOINTS.isdisjoint(character):
+        return set_cell_size(character[0], cell_len(character))
+    return character

@@ -52,9 +52,12 @@ def printable(text: object) -> str:
     """``text`` with every character that could drive a terminal made visible.
 
     File names, prompts and error messages of other programs come from outside; an escape
-    sequence or a right-to-left override in them must reach the screen as text.
+    sequence or a right-to-left override in them must reach the screen as text. What joins letters
+    and what keeps them apart is part of Persian and Indic words, and of emoji.
     """
     return "".join(
-        repr(c)[1:-1] if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and c not in "\n\t\u200d" else c
+        repr(c)[1:-1]
+        if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and c not in "\n\t\u200c\u200d"
+        else c
         for c in str(text)
     )

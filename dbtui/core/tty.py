@@ -44,6 +44,9 @@ PLACEHOLDERS = ("kitty", "ghostty")
 TRUECOLOR = (*PLACEHOLDERS, "wezterm", "iterm", "konsole", "vte", "foot", "contour", "xterm.js", "mintty", "alacritty")
 """Names, as told by the terminal or in TERM, of those that have all colours."""
 
+JOINING = (*PLACEHOLDERS, "wezterm", "iterm", "contour")
+"""Those in which a joined emoji is as wide as a single one."""
+
 # Each answers what it knows. Some print what they do not know, which is wiped away again; and every
 # terminal answers the last question, in order, so that nothing has to be waited for in vain.
 QUESTIONS = (
@@ -82,6 +85,11 @@ class Capabilities:
             return replace(self, pictures=self.found or self.pictures)
         colours = "truecolor" if images == "kitty" else self.colours
         return replace(self, pictures=images, colours=colours, hint="")
+
+    @property
+    def joins(self) -> bool:
+        """Whether an emoji of several, or one with a colour of skin, takes two cells; elsewhere it takes more."""
+        return not self.within and any(word in self.name.lower() for word in JOINING)
 
 
 def parse_images(text: str) -> str:

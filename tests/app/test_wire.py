@@ -121,6 +121,25 @@ def test_a_cell_is_sent_again_when_its_style_changes_or_something_was_drawn_over
     assert again is not None and again.render_segments(console).count("a") == 8
 
 
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467|", "\U0001f468|"),
+        ("\U0001f44d\U0001f3fd|", "\U0001f44d|"),
+        ("\u2764\ufe0f|", "\u2764 |"),
+        ("\U0001f1eb\U0001f1f7|", "FR|"),
+        ("\u6f22e\u0301\u0645\u200c|", "\u6f22e\u0301\u0645\u200c|"),
+    ],
+)
+def test_an_emoji_that_terminals_count_in_different_ways_is_sent_as_one_that_they_do_not(text: str, sent: str) -> None:
+    console = Console(color_system="truecolor")
+    for joins, expected in ((False, sent), (True, text)):
+        shown = Shown(joins)
+        shown.forget(SIZE)
+        difference = shown.difference(LayoutUpdate([[Strip([Segment(text)])]], Region(0, 0, *SIZE)))
+        assert difference is not None and difference.render_segments(console) == f"\x1b[1;1H{expected}"
+
+
 @pytest.fixture
 def many_concepts(concept: Callable[..., Any]) -> list[str]:
     """Names of concepts, of which the last is the newest."""

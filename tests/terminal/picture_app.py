@@ -54,8 +54,7 @@ class PictureApp(SparingApp[str]):
     ]
 
     def __init__(self) -> None:
-        super().__init__()
-        self.terminal = terminal
+        super().__init__(terminal)
         self.animation_level = "none"
         self.other = Image.open(sys.argv[3])
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.content import Content
 
 from dbtui.app.widgets.choice import Choice
+
+MOST = 21
+"""Cells of the longest value: in the smallest window there is room for what stands beside it."""
+
+TAIL = 10
+"""Cells of the end of a value that is longer: of a model's weights it tells from which step they are."""
 
 
 class Spin(Choice):
@@ -15,7 +22,7 @@ class Spin(Choice):
 
     def __init__(self, options: Mapping[str, str], value: str, id: str | None = None) -> None:
         super().__init__(options, value, id)
-        self._room = max((Content(words).cell_length for words in options.values()), default=0)
+        self._room = min(MOST, max((cell_len(words) for words in options.values()), default=0))
         self.styles.width = self._room + 4
 
     @property
@@ -23,10 +30,17 @@ class Spin(Choice):
         return list(self._options)
 
     def render(self) -> Content:
-        words = self._options.get(self._value, "")
-        room = " " * (self._room - Content(words).cell_length)
-        return Content.styled(f"\u2039 {words}{room} \u203a", self.get_visual_style("choice--chosen"))
+        words = fitted(self._options.get(self._value, ""), self._room)
+        return Content.styled(f"\u2039 {words} \u203a", self.get_visual_style("choice--chosen"))
 
     def on_click(self, event: events.Click) -> None:
         event.prevent_default()
         self.action_choose(-1 if event.x < self.size.width / 2 else 1)
+
+
+def fitted(words: str, room: int) -> str:
+    """``words`` in so many cells: filled up, or without their middle."""
+    if cell_len(words) <= room:
+        return set_cell_size(words, room)
+    tail = words[next(at for at in range(len(words)) if cell_len(words[at:]) <= TAIL) :]
+    return set_cell_size(words, room - 1 - cell_len(tail)) + "\u2026" + tail
