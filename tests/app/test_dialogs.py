@@ -194,6 +194,9 @@ def test_a_dialog_looks_as_it_is_kept(
 
     async def script(ui: Any) -> None:
         await ui.sees("rex", "mug", "cup", " KB")
+        # What lies below a dialog is drawn as it was when that opened.
+        await ui.until(lambda: all(entry.size is not None for entry in ui.app.screen._entries))
+        await ui.pilot.pause()
         await opened(ui)
         await looks(ui, f"dialog-{name}-{size[0]}x{size[1]}", lambda: ui.text)
         assert leave in ui.text.splitlines()[-1]

@@ -21,6 +21,7 @@ from dbtui.app.widgets.picture_grid import PictureTable
 from dbtui.core import paths
 from dbtui.core.budget import Budget
 from dbtui.core.config import Config
+from dbtui.core.events import Ended, Log, Started
 from dbtui.core.grid import Recipe, make_grid, save_png
 from dbtui.core.library import find_concept
 from dbtui.core.subjects import SUBJECTS
