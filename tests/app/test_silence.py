@@ -22,7 +22,7 @@ WAYS = {
     "what was said": [(ENTER, "25/500 steps"), ("l", "Training Stable")],
     "a chart that is read": [(ENTER, "25/500 steps"), ("\x1b[D", "step 25")],
     "help": [("?", "Show the keys")],
-    "commands": [(CTRL_P, "Theme")],
+    "commands": [(CTRL_P, "Search for commands")],
     "prompt": [(DOWN, "taught in"), (ENTER, "guidance")],
     "a line of the prompt": [(DOWN, "taught in"), (ENTER, "guidance"), ("p", ""), ("a dog", "a dog")],
     "compare": [(DOWN, "taught in"), ("m", "Compare")],
