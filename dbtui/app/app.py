@@ -111,6 +111,8 @@ class DbtuiApp(SparingApp[None], OrderlyApp):
             self.notify(f"{self._problem}. Defaults are used.", title="Settings", severity="warning", markup=False)
         self.theme_changed_signal.subscribe(self, lambda theme: self.keep(theme=theme.name))
 
+        if not self.terminal.answered:
+            self.expect_answers()
         if not self.is_headless:
             self.set_interval(LOOK, self._leave_with_the_terminal)
 
@@ -241,15 +243,14 @@ class DbtuiApp(SparingApp[None], OrderlyApp):
         self.notify("Press Ctrl-C again to leave dbtui. Trainings go on.", timeout=AGAIN)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette: the actions of this screen's table, and the themes."""
+        """The palette: the actions of this screen's table and of the app's, and the themes."""
         yield SystemCommand("Theme", "Choose the colours; they are kept.", self.action_change_theme)
         if not isinstance(screen, BaseScreen):
             return
-        yield SystemCommand("Settings  (F9)", "Choose the colours, and how pictures are shown.", self.action_settings)
-        for key in KEYS[screen.KEYS]:
-            name = key.action.split("(")[0].removeprefix("app.")
-            if screen.check_action(name, ()):
-                action = key.action
+        own = [(key, key.action) for key in KEYS[screen.KEYS]]
+        everywhere = [(key, f"app.{key.action}") for key in KEYS["app"] if key.action != "command_palette"]
+        for key, action in own + everywhere:
+            if screen.check_action(action.split("(")[0].removeprefix("app."), ()):
                 yield SystemCommand(f"{key.label}  ({key.face})", key.help, lambda action=action: self._run(action))
 
     def _run(self, action: str) -> None:

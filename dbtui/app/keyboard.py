@@ -10,6 +10,8 @@ from textual import events, on
 from textual.app import App
 from textual.message import Message
 
+from dbtui.app.late_answers import LateAnswers
+
 ROUNDS = 3
 """Times that the way of a key is followed: it may send a message, which may open a screen, which may take the focus."""
 
@@ -38,6 +40,7 @@ class OrderlyApp(App[None]):
         """What was typed while a key was at work."""
         self._rounds = 0
         """That are still to be waited for; 0 when no key is at work."""
+        self._answers: LateAnswers | None = None
         self._number = 0
         self._lost: asyncio.TimerHandle | None = None
 
@@ -50,14 +53,23 @@ class OrderlyApp(App[None]):
                 self._follow()
         return opened
 
+    def expect_answers(self) -> None:
+        """The terminal has not answered yet what it was asked: what comes of that is no key."""
+        self._answers = LateAnswers(self.set_timer, lambda key: self.call_later(self._take, key))
+
     async def on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
-            if self._rounds:
-                self._typed.append(event)
-                return
-            await self._let_through(event)
+            keys = self._answers.pass_on(event) if self._answers and isinstance(event, events.Key) else [event]
+            for key in keys:
+                await self._take(key)
         else:
             await super().on_event(event)
+
+    async def _take(self, event: events.Key | events.Paste) -> None:
+        if self._rounds:
+            self._typed.append(event)
+        else:
+            await self._let_through(event)
 
     async def _let_through(self, event: events.Key | events.Paste) -> None:
         self._rounds = ROUNDS

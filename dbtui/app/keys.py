@@ -53,6 +53,10 @@ KEYS: dict[str, tuple[Key, ...]] = {
         HELP,
         Key("q", "app.quit", "Leave", "Leave the app. Trainings go on.", "q", 0),
     ),
+    "entries": (
+        Key("home", "scroll_top", "First", "To the first entry.", "Home"),
+        Key("end", "scroll_bottom", "Last", "To the last entry.", "End"),
+    ),
     "welcome": (
         Key("up,down", "cursor_down", "Choose", "Go to the other choice.", "\u2191\u2193", 1),
         Key("enter", "select", "Begin", "Begin with what is chosen.", "\u21b5", 0),

@@ -12,7 +12,6 @@ from dbtui.core.rates import UNKNOWN, Rates
 PNG_BYTES = 1.8
 """A pixel of a generated picture on the disk."""
 
-
 COPY_MARGIN = 2**31
 """Bytes of a GPU that are left free beside a copy."""
 

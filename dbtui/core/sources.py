@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dbtui.core import paths
@@ -33,7 +33,7 @@ class Source:
     base_fingerprint: str = ""
     resolution: int = 0
     graph: bool = False
-    """Whether its training was asked to draw by a CUDA graph."""
+    """Whether its training was asked to draw by a CUDA graph; of a concept ``find_source`` tells."""
     concept: str = ""
     checkpoint: str = ""
     """The folder of a checkpoint."""
@@ -46,7 +46,10 @@ def find_source(concept: str, checkpoint: str, base: str) -> Source:
     """The source that one of the three names. Raises DbtuiError unless there is one that can be used."""
     if checkpoint:
         return of_checkpoint(Checkpoint(Path(checkpoint)))
-    return of_concept(find_sound_concept(concept)) if concept else of_base(base)
+    if not concept:
+        return of_base(base)
+    found = find_sound_concept(concept)
+    return replace(of_concept(found), graph=_draws_by_graph(found))
 
 
 def of_base(base: str, resolution: int = 0) -> Source:
@@ -63,7 +66,6 @@ def of_concept(concept: Concept) -> Source:
         prediction=concept.prediction,
         base_fingerprint=concept.base_fingerprint,
         resolution=concept.resolution,
-        graph=_draws_by_graph(concept),
         concept=concept.name,
         weights={component: concept.weights(component) for component in concept.trained},
         digests=concept.trained,

@@ -76,6 +76,8 @@ class Capabilities:
     ssh: bool = False
     hint: str = ""
     """What a person could change to see more; mostly nothing."""
+    answered: bool = True
+    """Whether it had answered in time all that it was asked; if not, its answers may still come."""
     found: str = ""
     """The way to show pictures that the terminal was found to have; empty where it was not asked."""
 
@@ -168,6 +170,7 @@ def understand(answers: bytes, environment: Mapping[str, str]) -> Capabilities:
         pictures=pictures,
         cell=(int(cell[2]), int(cell[1])) if cell else USUAL_CELL,
         name=name,
+        answered=LAST_ANSWER.search(answers) is not None,
     )
 
 

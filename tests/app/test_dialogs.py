@@ -131,6 +131,7 @@ async def export_begun(ui: Any) -> None:
     dialog = await export(ui)
     dialog._exporter = Exporter(ORDER, Path("none"))
     dialog._show_form(False, "esc: end it")
+    await ui.until(lambda: not dialog.query_one("#export-form").region)  # what is drawn next knows its room
     for time, done in ((0.0, 0), (1.0, GB // 2)):
         dialog.post_message(
             ExportDialog.Progressed(Phase(time=time, name="writing the model", done=done, total=GB, unit="bytes"))

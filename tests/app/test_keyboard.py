@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from textual import events
+from textual._xterm_parser import XTermParser
 from textual.widgets import Input
 
 from dbtui.app.draft import Draft
+from dbtui.app.late_answers import GAP
 from dbtui.app.messages import FolderRead, OpenParameters
 from dbtui.app.screens.library import LibraryScreen
 from dbtui.app.screens.parameters import ParametersScreen
@@ -18,6 +20,7 @@ from dbtui.app.widgets.path_input import PathInput
 from dbtui.app.widgets.prompt_line import PromptLine
 from dbtui.core.library import find_concept
 from dbtui.core.subjects import SUBJECTS
+from dbtui.core.tty import Capabilities
 
 CLEAR, ESCAPE, ENTER = ("ctrl+u", None), ("escape", None), ("enter", "\r")
 
@@ -136,6 +139,40 @@ def test_what_is_typed_as_a_screen_opens_goes_to_its_field(drive: Callable[..., 
 
     concept("mug")
     drive(script)
+
+
+ANSWERS = (
+    "\x1bP1$r48:2::1:2:3m\x1b\\",
+    "\x1b_Gi=31;OK\x1b\\",
+    "\x1b[6;20;10t",
+    "\x1bP>|XTerm(390)\x1b\\",
+    "\x1b[?62;4c",
+)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_a_far_terminal_answers_too_late_is_not_typed(
+    answered: bool, drive: Callable[..., None], concept: Any
+) -> None:
+    async def script(ui: Any) -> None:
+        await ui.sees("mug")
+        burst(ui, ("slash", "/"))
+        line = ui.app.screen.query_one("#filter", Input)
+        await ui.until(lambda: line.has_focus)
+        for event in XTermParser(False).feed("".join(ANSWERS)):
+            ui.app.post_message(event)
+        if answered:  # then whoever sends such keys means them
+            await ui.until(lambda: line.value.startswith("^P1$r48") and "XTerm(390)" in line.value)
+            return
+        await ui.pilot.pause(2 * GAP)
+        for key in (("circumflex_accent", "^"), ("P", "P"), ("a", "a")):
+            burst(ui, key)
+            await ui.pilot.pause(2 * GAP)
+        await ui.until(lambda: line.value.endswith("a"))
+        assert line.value == "^Pa", "what a person types, one after another, is typed"
+
+    concept("mug")
+    drive(script, terminal=Capabilities(pictures="half", answered=answered))
 
 
 def test_a_burst_in_a_real_terminal(terminal: Callable[..., Any], concept: Any) -> None:

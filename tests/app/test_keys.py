@@ -107,7 +107,10 @@ def test_the_palette_offers_what_the_screen_can_do(drive: Callable[..., None], c
         await ui.sees("mug")
         names = [command.title for command in ui.app.get_system_commands(ui.app.screen)]
         assert "Theme" in names and "Rename  (r)" in names and "Stop  (s)" not in names
+        assert {f"{key.label}  ({key.face})" for key in KEYS["app"][1:]} <= set(names), "what works everywhere, too"
         await ui.press("ctrl+p", *"rename", "enter")
         await ui.sees("Rename mug")
+        await ui.press("escape", "ctrl+p", *"pictures", "enter")
+        await ui.until(lambda: ui.app.settings.images != "auto")
 
     drive(script)

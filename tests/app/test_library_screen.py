@@ -207,3 +207,17 @@ def test_a_library_that_cannot_be_read_says_so_and_comes_back(
         await ui.sees("mug")
 
     drive(script)
+
+
+def test_home_and_end_go_to_the_first_and_the_last(drive: Callable[..., None], concept: Any) -> None:
+    for number in range(60):
+        concept(f"mug-{number}", created=1.7e9 - number)
+
+    async def script(ui: Any) -> None:
+        await ui.sees("mug-0")
+        await ui.press("end")
+        await ui.until(lambda: ui.app.screen.current.name == "mug-59")
+        await ui.press("home")
+        await ui.until(lambda: ui.app.screen.current.name == "mug-0")
+
+    drive(script)

@@ -24,7 +24,6 @@ from dbtui.core.sources import Source, by_name, of_base, of_concept, sources_of
 MOST = 12
 """Columns of a table."""
 
-
 FIRST = 4
 """Columns that are chosen at first, if there are so many."""
 

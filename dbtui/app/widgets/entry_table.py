@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from rich.style import Style
 from rich.text import Text
 from textual import events
+from textual.binding import BindingType
 from textual.widgets import DataTable
 
 from dbtui.app.entries import Entry
+from dbtui.app.keys import bindings
 from dbtui.app.theme import rich_style
 from dbtui.core.errors import printable
 from dbtui.core.units import format_bytes
@@ -86,6 +89,8 @@ COLUMNS = (
 
 class EntryTable(DataTable[Text]):
     """Rows of entries; the cursor stays on its entry whatever comes and goes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("entries")]
 
     def __init__(self, id: str) -> None:
         super().__init__(cursor_type="row", id=id, cell_padding=1)
