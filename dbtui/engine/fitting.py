@@ -77,7 +77,6 @@ class Fitting:
     def _make(self, models: Models, plan: machine.Plan) -> Learner:
         """A learner that is ready for its first step."""
         if plan.graph or plan.lean:
-            self.narrator.phase("warming up the GPU")
             try:
                 return self._of_class(_split_learner(plan), models, plan)
             except torch.OutOfMemoryError:
@@ -94,7 +93,10 @@ class Fitting:
         config = self.config
         prompts = [config.concept.prompt] + ([config.prior.class_prompt] if config.prior.enabled else [])
         made = kind(models, config.training, config.prior.weight, prompts, plan, self.accelerator, self.ranks)
-        made.warm_up(list(self.examples.of_step(0)))
+        made.warm_up(
+            list(self.examples.of_step(0)),
+            lambda done, total: self.narrator.phase("warming up the GPU", done, total, "parts"),
+        )
         return made
 
     def _anew(self, models: Models) -> Models:

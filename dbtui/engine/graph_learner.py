@@ -6,7 +6,9 @@ Python they take several times as long as they run. Captured once and replayed, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from dbtui.engine.cuda_graph import captured, side_stream
 from dbtui.engine.examples import Batch
-from dbtui.engine.learner import Outcome
+from dbtui.engine.learner import Outcome, Tell
 from dbtui.engine.split_learner import SplitLearner
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class GraphLearner(SplitLearner):
         self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
         return SplitAdamW(parameters, masters, shares, self._training.weight_decay, self._training.max_grad_norm)
 
-    def warm_up(self, batches: list[Batch]) -> None:
+    def warm_up(self, batches: list[Batch], tell: Tell) -> None:
         """Capture the step for batches of this shape. Changes no weight; seconds, the first time more."""
         device, batch = self.accelerator.device, batches[0]
         self._micro_steps = len(batches)
@@ -67,20 +69,37 @@ class GraphLearner(SplitLearner):
         self._sums = torch.zeros(NUMBERS - 1, device=device)
         self._row = torch.zeros(1, dtype=torch.long, device=device)
         self._numbers = torch.zeros(NUMBERS + self._each.numel(), device=device)
+        self._graphs = {}
+        first, more = (partial(work, batch.instances) for work in (self._first_gradients, self._gradients))
+        tried = partial(self._try_gradients, batch.instances)
+        parts: list[Callable[[], None]] = [
+            tried,  # makes plans and compiles
+            tried,  # shows that it is settled
+            partial(self._capture, "first", first),
+            *([partial(self._capture, "more", more)] if len(batches) > 1 else []),
+            self._try_update,
+            partial(self._capture, "update", self._update),
+        ]
+        for done, part in enumerate(parts):
+            tell(done, len(parts))
+            part()
+
+    def _try_gradients(self, instances: int) -> None:
         with side_stream():
-            for _ in range(2):  # the first makes plans and compiles, the second shows that it is settled
-                self._first_gradients(batch.instances)
-        self._graphs = {"first": captured(lambda: self._first_gradients(batch.instances))}
-        pool = self._graphs["first"].pool()
-        if len(batches) > 1:
-            self._graphs["more"] = captured(lambda: self._gradients(batch.instances), pool)
+            self._first_gradients(instances)
+
+    def _try_update(self) -> None:
+        """Compiles without a trace: a gradient that is not finite changes nothing."""
         self.optimizer.bind()
         with side_stream():
-            # Compiles without a trace: a gradient that is not finite changes nothing.
             self.optimizer.parameters[0].grad.fill_(torch.nan)
             self.optimizer.step()
             self.optimizer.pardon()
-        self._graphs["update"] = captured(self._update, pool)
+
+    def _capture(self, name: str, work: Callable[[], None]) -> None:
+        """All graphs share the memory of the first."""
+        pool = self._graphs["first"].pool() if self._graphs else None
+        self._graphs[name] = captured(work, pool)
 
     def rehearse(self, batches: list[Batch]) -> None:
         for micro in range(len(batches)):

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dbtui.engine.eight_bit_adamw import EightBitAdamW
 from dbtui.engine.examples import Batch
+from dbtui.engine.learner import Tell
 from dbtui.engine.split_learner import SplitLearner
 
 
@@ -18,13 +19,14 @@ class LeanLearner(SplitLearner):
     ) -> EightBitAdamW:
         return EightBitAdamW(parameters, masters, shares, self._training.weight_decay, self._training.max_grad_norm)
 
-    def warm_up(self, batches: list[Batch]) -> None:
+    def warm_up(self, batches: list[Batch], tell: Tell) -> None:
         # What draws the samples and does not learn gets by with half.
         for part in (self.models.vae, self.models.text_encoder):
             if part not in self.trained.values():
                 part.to(torch.bfloat16)
         if self.accelerator.device.type == "cuda":
             torch.cuda.empty_cache()
+        tell(0, 1)
         self.rehearse(batches)  # compiles; what does not work here is to fail here
 
     def _gradient_norm(self) -> Tensor:

@@ -22,6 +22,9 @@ from dbtui.engine.objective import Losses, add_noise, dreambooth_loss, learning_
 from dbtui.engine.optimizer_state import EIGHT_BIT, FormError, as_plain, form_of
 from dbtui.engine.ranks import ALONE, Ranks
 
+Tell = Callable[[int, int], object]
+"""Called with (parts done, all parts)."""
+
 MOST_OVERFLOWS = 25
 """Steps in a row that fp16 may skip to find its scale, before it counts as a failure."""
 
@@ -110,7 +113,7 @@ class Learner:
         self._forward = {name: self.accelerator.prepare_model(module) for name, module in self.trained.items()}
         self.optimizer = self.accelerator.prepare_optimizer(self._make_optimizer(plan))
 
-    def warm_up(self, batches: list[Batch]) -> None:
+    def warm_up(self, batches: list[Batch], tell: Tell) -> None:
         """Make ready for steps on batches of this shape. Changes no weight."""
 
     def rehearse(self, batches: list[Batch]) -> None:

@@ -93,7 +93,7 @@ def make_learner() -> Callable[..., Any]:
         latents = encode_pictures(models, photos, resolution, DataConfig(), lambda done, total: None)
         examples = Examples(latents, None, config, models.vae.config.scaling_factor, len(models.alphas))
         learner = kind(models, config, 0.5, [BEAR.prompt], plan, accelerator)
-        learner.warm_up(list(examples.of_step(0)))
+        learner.warm_up(list(examples.of_step(0)), lambda done, total: None)
         return learner, examples
 
     return make

@@ -105,7 +105,7 @@ def make(
     plan = Plan("cuda" if HAS_GPU else "cpu", "bf16" if kind is GraphLearner else "no", "adamw", False)
     learner = kind(models, config, 0.5, PROMPTS[: 2 if prior else 1], plan, accelerator)
     examples = Examples(photos or latents(3, 0), latents(4, 1) if prior else None, config, 0.18215, 1000)
-    learner.warm_up(list(examples.of_step(0)))
+    learner.warm_up(list(examples.of_step(0)), lambda done, total: None)
     return learner, examples
 
 
@@ -142,6 +142,14 @@ def test_learns_what_the_plain_learner_learns(shallow_model: Path, options: dict
             error += float((weight - ours[component][name]).square().sum())
     # Adam's first steps are all but signs, and the sign of a gradient that is almost nothing is chance.
     assert 0 < math.sqrt(error) < 0.5 * math.sqrt(moved)
+
+
+def test_tells_how_far_the_warm_up_is(shallow_model: Path) -> None:
+    for accumulation, parts in ((1, 5), (2, 6)):
+        learner, examples = make(GraphLearner, shallow_model, accumulation=accumulation)
+        told: list[tuple[int, int]] = []
+        learner.warm_up(list(examples.of_step(0)), lambda done, total, told=told: told.append((done, total)))
+        assert told == [(done, parts) for done in range(parts)]
 
 
 def test_keeps_what_is_not_trained_as_it_was(shallow_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

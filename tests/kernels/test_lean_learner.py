@@ -50,7 +50,7 @@ def make(
     plan = Plan(accelerator.device.type, "bf16" if lean else "no", "adamw8bit" if lean else "adamw", lean)
     learner = kind(models, config, 0.5, PROMPTS[: 2 if prior else 1], plan, accelerator)
     examples = Examples(photos or latents(3, 0), latents(4, 1) if prior else None, config, 0.18215, 1000)
-    learner.warm_up(list(examples.of_step(0)))
+    learner.warm_up(list(examples.of_step(0)), lambda done, total: None)
     return learner, examples
 
 
