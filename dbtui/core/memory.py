@@ -18,7 +18,7 @@ MIB = 2**20
 OPTIMIZER_BYTES = {"adamw": 8.0, "adamw8bit": 2.05}
 """For each trained parameter: two moments in 32 bit, or in 8 bit with a 32-bit scale for every 256."""
 
-CONTEXT = {"cuda": 800 * MIB, "mps": 600 * MIB, "cpu": 350 * MIB}
+CONTEXT = {"cuda": 800 * MIB, "mps": 600 * MIB, "cpu": 440 * MIB}
 """What the driver and the libraries take before the first tensor; on the CPU, the program itself."""
 
 WORKSPACE = {"cuda": 128 * MIB, "mps": 128 * MIB, "cpu": 64 * MIB}
@@ -32,6 +32,10 @@ TRANSIENT = 0.6
 
 ENCODING, DECODING = 3.0, {"full": 4.8, "mixed": 3.4, "fused": 3.4}
 """What the VAE holds at once for a picture, as a multiple of its widest tensor in 32 bit."""
+
+
+DRAWN = {"cuda": 1, "mps": 4, "cpu": 4}
+"""Pictures that are drawn at a time for certain: on a GPU of NVIDIA's a batch that does not fit is halved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,7 @@ class Memory:
         return self._with_overhead({"weights": weights, "activations": self._autoencoder(ENCODING)})
 
     def sampling(self, training: dict[str, float]) -> dict[str, float]:
-        """A picture at a time (larger batches are halved until they fit), beside what the training keeps.
+        """As many pictures at a time as are drawn for certain, beside what the training keeps.
 
         What a CUDA graph works in belongs to it for good.
         """
@@ -199,7 +203,9 @@ class Memory:
         skips = sum(self._kept(layer, True) for layer in unet[: len(unet) // 2])
         drawing = 2 * (skips + max(self._kept(layer, False) for layer in unet))
         parts["16-bit copies"] = self._copies(layer for layer, _, learns in self.chain if learns)
-        parts["activations"] = max(drawing, self._autoencoder(DECODING[self.way.kept]))
+        asked = self.config.sampling.count * max(1, len(self.config.sampling.prompts))
+        pictures = min(DRAWN[self.device], asked)
+        parts["activations"] = pictures * max(drawing, self._autoencoder(DECODING[self.way.kept]))
         return self._with_overhead(parts)
 
     def _autoencoder(self, times: float) -> float:

@@ -20,6 +20,7 @@ from diffusers import (
 from PIL import Image
 from torch import Tensor
 
+from dbtui.core.memory import DRAWN
 from dbtui.engine.denoiser import GraphDenoiser, PipelineUNet
 from dbtui.engine.models import Models
 
@@ -32,7 +33,7 @@ SCHEDULERS: dict[str, tuple[type, dict[str, Any]]] = {
     "pndm": (PNDMScheduler, {"skip_prk_steps": True}),
 }
 
-LARGEST_BATCH = {"cpu": 4, "mps": 4, "cuda": 16}
+LARGEST_BATCH = {**DRAWN, "cuda": 16}
 
 
 class Cancelled(Exception):
