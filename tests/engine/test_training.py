@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -48,17 +49,23 @@ def test_a_sample_that_fails_never_ends_the_training(
     assert len(warnings) == 2 and all("sample failed" in warning for warning in warnings)
 
 
-def test_what_was_learned_waits_for_room_on_a_full_disk(
-    begin_run: Callable, train: Callable, heard: Callable, hashes: Callable, reference: Callable, home: Path, small_disk
-) -> None:
+@pytest.fixture
+def full_library(home: Path, small_disk: Any) -> Any:
+    """The disk that concepts go to, which has no room for one; all else is on another."""
     home.mkdir()
     (home / "concepts").symlink_to(small_disk.folder)
+    return small_disk
+
+
+def test_what_was_learned_waits_for_room_on_a_full_disk(
+    begin_run: Callable, train: Callable, heard: Callable, hashes: Callable, reference: Callable, full_library: Any
+) -> None:
     run = begin_run(changes={"training.checkpoint_every": 0})
 
     def make_room(event: Event) -> None:
         if isinstance(event, Phase) and event.name.startswith("waiting for room"):
-            assert event.done < event.total and not list(small_disk.folder.iterdir())
-            small_disk.grow("200m")
+            assert event.done < event.total and not list(full_library.folder.iterdir())
+            full_library.grow("200m")
 
     ended = train(run, make_room)
     assert ended.reason == "done" and hashes(ended.concept) == reference("plain")
@@ -67,10 +74,8 @@ def test_what_was_learned_waits_for_room_on_a_full_disk(
 
 
 def test_who_stops_a_run_that_waits_for_room_is_told_what_was_kept(
-    begin_run: Callable, train: Callable, home: Path, small_disk
+    begin_run: Callable, train: Callable, full_library: Any
 ) -> None:
-    home.mkdir()
-    (home / "concepts").symlink_to(small_disk.folder)
     run = begin_run(changes={"training.checkpoint_every": 6})
 
     def give_up(event: Event) -> None:
@@ -80,7 +85,7 @@ def test_who_stops_a_run_that_waits_for_room_is_told_what_was_kept(
     with pytest.raises(DbtuiError, match="The checkpoint of step 6 was kept") as error:
         train(run, give_up)
     assert "Make room and `dbtui resume" in error.value.hint
-    small_disk.grow("200m")
+    full_library.grow("200m")
     assert train(run).reason == "done", "the rest of the steps again"
 
 
