@@ -133,6 +133,23 @@ def test_the_end_of_a_live_run_is_seen(drive: Callable[..., None], live: Run) ->
     drive(script)
 
 
+def test_the_next_sample_is_announced_until_there_is_one(drive: Callable[..., None], run_with: Any, steps: Any) -> None:
+    """Also after one that failed."""
+    run = run_with([Started(pid=1, steps=45), *steps(1, 12)], **{"sampling.every": 10})
+    lock = run.claim()
+
+    async def script(ui: Any) -> None:
+        await ui.open(run)
+        await ui.sees("sample comes at", "step 20")
+        write(run, *steps(13, 41))
+        await ui.sees("step 45")
+        write(run, Ended(reason="stopped", step=41))
+        run.release(lock)
+        await ui.sees("No samples.")
+
+    drive(script)
+
+
 def test_samples_are_gone_through_and_the_newest_is_followed(drive: Callable[..., None], live: Run) -> None:
     write(live, sample(live, 10), sample(live, 20), sample(live, 30))
 

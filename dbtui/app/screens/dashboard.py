@@ -50,7 +50,7 @@ class DashboardScreen(BaseScreen):
         self._replay = replay
         self.snapshot: Snapshot | None = None
         self._title = run.id
-        self._about = ""
+        self._about, self._every = "", 0
         self._paused = self._stopping = False
 
     def body(self) -> ComposeResult:
@@ -85,7 +85,7 @@ class DashboardScreen(BaseScreen):
             self._about = f"config.toml: {error.message}"
             return
         self._title = config.concept.name or self.training.id
-        self.query_one(SamplePanel).expect(config.sampling.every)
+        self._every = config.sampling.every
         self._about = f"{config.concept.prompt} \u00b7 {config.model.base.rstrip('/').rsplit('/', 1)[-1]}"
 
     # What comes in
@@ -127,7 +127,7 @@ class DashboardScreen(BaseScreen):
         self._update("#figures", run_words.figures(snapshot, width))
         notes = self.query_one("#notes", Static)
         self._update("#notes", run_words.tail(snapshot.notes, notes.content_size.height))
-        self.query_one(SamplePanel).show(self.training.path, snapshot.samples)
+        self.query_one(SamplePanel).show(self.training.path, snapshot.samples, _next_sample(snapshot, self._every))
         self._draw_curves(snapshot)
 
     def _draw_curves(self, snapshot: Snapshot) -> None:
@@ -274,3 +274,10 @@ def _last_bytes(run: Run) -> str:
             return printable(file.read().decode("utf-8", "replace")).strip()
     except OSError:
         return ""
+
+
+def _next_sample(snapshot: Snapshot, every: int) -> int:
+    """The step of the next that comes by itself; 0 if none does."""
+    due = (snapshot.step // every + 1) * every if every else 0
+    due = min(due, snapshot.steps or due)
+    return due if due > snapshot.step and not snapshot.state.over else 0

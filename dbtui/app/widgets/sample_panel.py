@@ -22,7 +22,7 @@ class SamplePanel(Vertical):
         super().__init__(id=id)
         self._folder = Path()
         self._samples: Sequence[Sample] = ()
-        self._first = 0
+        self._due = 0
         self.chosen: int | None = None
         """The place of the sample that was asked for; None follows the newest."""
 
@@ -33,15 +33,10 @@ class SamplePanel(Vertical):
     def on_mount(self) -> None:
         self._draw()
 
-    def expect(self, step: int) -> None:
-        """Say when the first sample comes; 0 if none does by itself."""
-        self._first = step
-        self._draw()
-
-    def show(self, folder: Path, samples: Sequence[Sample]) -> None:
-        """The samples of the run in ``folder``."""
-        if samples != self._samples:
-            self._folder, self._samples = folder, samples
+    def show(self, folder: Path, samples: Sequence[Sample], due: int) -> None:
+        """The samples of the run in ``folder``; ``due`` is the step of the next, 0 if none comes by itself."""
+        if (samples, due) != (self._samples, self._due):
+            self._folder, self._samples, self._due = folder, samples, due
             self._draw()
 
     def scrub(self, count: int) -> None:
@@ -54,7 +49,7 @@ class SamplePanel(Vertical):
     def _draw(self) -> None:
         if not self._samples:
             self.border_title = "sample"
-            words = f"The first sample comes at step {self._first:,}." if self._first else "No samples yet."
+            words = f"The next sample comes at step {self._due:,}." if self._due else "No samples."
             self.query_one("#sample-words", Static).update(words)
             self.query_one(Preview).show(None)
             return
