@@ -16,9 +16,8 @@ from PIL import Image
 from dbtui.core import config
 from dbtui.core.base_model import find_model
 from dbtui.core.events import Event, Log, Sample
-from dbtui.core.library import find_sound_concept
 from dbtui.core.run import Run
-from dbtui.core.sources import of_base, of_concept
+from dbtui.core.sources import find_source, of_base
 from dbtui.engine import denoiser as module
 from dbtui.engine import loop
 from dbtui.engine.denoiser import MOST_SHAPES, TOLERANCE, GraphDenoiser, Step
@@ -186,7 +185,7 @@ def test_samples_in_mid_training_follow_the_weights(
         }  # fmt: skip
         run = begin_run(changes=changes)
         ended = train(run)
-        assert of_concept(find_sound_concept(ended.concept)).graph == graph
+        assert find_source(ended.concept, "", "").graph == graph
         drawn[graph] = [Image.open(run.path / e.path) for e in heard(run) if isinstance(e, Sample)]
         assert not [e for e in heard(run) if isinstance(e, Log) and "plain way" in e.message]
     assert len(drawn[True]) == 2 and apart(drawn[True], drawn[False]) < 3
