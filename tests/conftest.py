@@ -16,6 +16,8 @@ if shutil.which("nvidia-smi") is None and not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 # Before anything imports torch: two workers on two cores, whose threads spin while they wait, never come to an end.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# As in the engine's own processes.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 import pytest
 from PIL import Image, ImageDraw

@@ -53,7 +53,7 @@ def export(concept: str, destination: str, format: str | None, half: bool, overw
         result_json(
             {
                 "path": str(exported.path), "format": order.format, "half": order.half, "size": exported.size,
-                "verified": {"tensors": exported.tensors, "picture": exported.picture},
+                "verified": {"tensors": exported.tensors, "picture": exported.picture, "rounding": exported.rounding},
             }
         )  # fmt: skip
     else:

@@ -32,11 +32,12 @@ WEIGHTS = {part: f"{part}/{stem}.safetensors" for part, (_, _, stem) in COMPONEN
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """One that is in its place: its bytes, and how many tensors and what picture proved it."""
+    """One that is in its place: its bytes, and how many tensors and what picture proved it, with how much rounding."""
 
     size: int
     tensors: int
     picture: int
+    rounding: float
 
 
 def export(order: Order, narrator: Narrator, announce: Callable[[Path], None]) -> Export:
@@ -61,7 +62,7 @@ def export(order: Order, narrator: Narrator, announce: Callable[[Path], None]) -
             else:
                 write_file(partial, order.format, concept, models, narrator)
             del models  # what is read back takes as much
-            proof.check(partial, frame, narrator)
+            rounding = proof.check(partial, frame, narrator)
             size = paths.folder_size(partial) if order.is_folder else partial.stat().st_size
             narrator.phase("putting it in its place")
     except OSError as error:
@@ -70,7 +71,7 @@ def export(order: Order, narrator: Narrator, announce: Callable[[Path], None]) -
             f"{printable(order.destination)}: {printable(error.strerror or error)}. Nothing of it was left there.",
             "Make room, or name another place.",
         ) from error
-    return Export(size, proof.count(), proof.side)
+    return Export(size, proof.count(), proof.side, rounding)
 
 
 def load_concept(concept: Concept, narrator: Narrator) -> Models:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import StableDiffusionPipeline
 
@@ -22,6 +23,9 @@ from dbtui.engine.tensor_writers import bytes_of
 STEPS, SEED, SIDE = 2, 1, 128
 """Of the picture: its pixels along a side are as near to this as the model draws."""
 
+ROUNDING = 0.5 / 255
+"""By how much the values of two pictures of the same weights may differ, in a computer whose sums are never quite the same."""
+
 Digests = dict[str, dict[str, str]]
 """By component, and by the name in files: type, shape and hash of each tensor."""
 
@@ -33,14 +37,14 @@ Told = Callable[[int, int], None]
 class Proof:
     """What an export in ``dtype`` must give back. Hashes and one picture, so that the model itself need not stay.
 
-    ``side`` in pixels; ``picture`` are the bytes of its values, before they are rounded to colours.
+    ``side`` in pixels; ``picture`` are its values from 0 to 1, before they are rounded to colours.
     """
 
     dtype: torch.dtype
     prompt: str
     side: int
     tensors: Digests
-    picture: bytes
+    picture: np.ndarray
 
     @classmethod
     def of(cls, models: Models, prompt: str, narrator: Narrator) -> Proof:
@@ -54,10 +58,11 @@ class Proof:
         """How many tensors are compared."""
         return sum(map(len, self.tensors.values()))
 
-    def check(self, export: Path, frame: Path, narrator: Narrator) -> None:
+    def check(self, export: Path, frame: Path, narrator: Narrator) -> float:
         """Load ``export`` as another program would, and compare. Raises DbtuiError at the first difference.
 
-        ``frame`` is a folder with the configs and the tokenizer, which a single file does not have.
+        Returns how far apart two values of the pictures are at most: 0 where the computer's arithmetic allows it,
+        and never more than half a colour. ``frame`` is a folder with the configs and the tokenizer, which a single file does not have.
         """
         narrator.phase("loading the export")
         try:
@@ -69,8 +74,11 @@ class Proof:
             for name in sorted(tensors.keys() | found[part].keys()):
                 if tensors.get(name) != found[part].get(name):
                     raise _failed(f"In its {part}, {name} is not what was to be written.")
-        if draw(pipe, self.prompt, self.side, _told(narrator, "comparing a picture", "steps")) != self.picture:
+        picture = draw(pipe, self.prompt, self.side, _told(narrator, "comparing a picture", "steps"))
+        apart = float(np.abs(picture - self.picture).max())
+        if not apart <= ROUNDING:  # nor if it is no number
             raise _failed("It does not draw the picture that the concept draws.")
+        return apart
 
 
 def load_export(export: Path, frame: Path, dtype: torch.dtype) -> StableDiffusionPipeline:
@@ -92,8 +100,8 @@ def digests(model: Models | StableDiffusionPipeline, told: Told) -> Digests:
     return found
 
 
-def draw(pipe: StableDiffusionPipeline, prompt: str, side: int, told: Told) -> bytes:
-    """The values of a picture of ``side`` pixels. The weights are in 32 bit on the CPU afterwards.
+def draw(pipe: StableDiffusionPipeline, prompt: str, side: int, told: Told) -> np.ndarray:
+    """The values of a picture of ``side`` pixels, from 0 to 1. The weights are in 32 bit on the CPU afterwards.
 
     The same weights give the same values only in the same way of computing: a GPU picks its kernels by the memory
     that is free, and a CPU by how the weights lie in memory, which they do as in the file until they are copied.
@@ -118,7 +126,7 @@ def draw(pipe: StableDiffusionPipeline, prompt: str, side: int, told: Told) -> b
             output_type="np",
             callback_on_step_end=on_step,
         )
-    return result.images.tobytes()
+    return np.asarray(result.images)
 
 
 def _pipeline(models: Models) -> StableDiffusionPipeline:

@@ -20,18 +20,23 @@ PATIENCE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An export that is in its place: bytes, and the tensors and the picture (pixels a side) that were compared."""
+    """An export that is in its place: bytes, and the tensors and the picture (pixels a side) that were compared.
+
+    ``rounding`` is how far apart two values of the pictures were at most, of 1.
+    """
 
     path: Path
     size: int
     tensors: int
     picture: int
+    rounding: float
 
     def words(self) -> str:
         """What the comparison was."""
+        but = f" but for rounding ({self.rounding:.0e})" if self.rounding else ""
         return (
             f"Checked with plain diffusers: {self.tensors:,} tensors are the same bit for bit, "
-            f"and so is a picture of {self.picture} pixels from a fixed seed."
+            f"and so is a picture of {self.picture} pixels from a fixed seed{but}."
         )
 
 
@@ -97,7 +102,8 @@ class Exporter:
 
     def _take(self, message: dict[str, Any]) -> None:
         self._partial = None
-        self.exported = Exported(self.order.path, message["size"], message["tensors"], message["picture"])
+        found = {name: message[name] for name in ("size", "tensors", "picture", "rounding")}
+        self.exported = Exported(self.order.path, **found)
 
     def _tidy_up(self) -> None:
         """Remove what a killed process left; one that was asked to end has done so itself."""

@@ -78,10 +78,12 @@ def engine_environment() -> dict[str, str]:
 
     Python's output is unbuffered, so that the log is never behind. Threads sleep while they wait for each
     other: where two processes want the same cores, as when pictures are drawn while a model is trained on a CPU,
-    threads that spin make both many times slower.
+    threads that spin make both many times slower. MKL computes the same whatever address memory happens to have:
+    without that a resume, or the picture that proves an export, differs in the last bits on new Intel processors.
     """
     kept = {name: value for name, value in os.environ.items() if name not in LAUNCHER_VARIABLES}
-    return {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "OMP_WAIT_POLICY": "PASSIVE", **kept, "PYTHONUNBUFFERED": "1"}
+    steady = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "OMP_WAIT_POLICY": "PASSIVE", "MKL_CBWR": "AUTO,STRICT"}
+    return {**steady, **kept, "PYTHONUNBUFFERED": "1"}
 
 
 def _last_line(run: Run) -> str:

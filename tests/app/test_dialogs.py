@@ -136,12 +136,12 @@ async def export_begun(ui: Any) -> None:
         dialog.post_message(
             ExportDialog.Progressed(Phase(time=time, name="writing the model", done=done, total=GB, unit="bytes"))
         )
-    await ui.sees("50%")
+        await ui.sees(f"{done / GB:.0%}")  # each by itself, so that there is a speed
 
 
 async def export_done(ui: Any) -> None:
     dialog = await export(ui)
-    dialog.post_message(ExportDialog.Finished(Exported(ORDER.path, 2 * GB, 1130, 128)))
+    dialog.post_message(ExportDialog.Finished(Exported(ORDER.path, 2 * GB, 1130, 128, 0.0)))
     await ui.sees("Exported")
 
 

@@ -8,9 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-# Before torch is imported: threads that spin while they wait are slow where other processes want
-# the cores too. What they compute stays the same.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest

@@ -16,9 +16,11 @@ from dbtui.core.errors import DbtuiError
 from dbtui.core.export import Order, make_order, not_an_export
 from dbtui.core.library import Concept
 from dbtui.engine import export as engine
+from dbtui.engine import proof
 from dbtui.engine.frame import write_frame
 from dbtui.engine.models import Models
 from dbtui.engine.narrator import Narrator
+from dbtui.jobs.export import Exported
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch_dtype:FutureWarning")  # the name that all releases know
 
@@ -64,6 +66,24 @@ def test_the_right_tensors_with_a_wrong_config_are_found_by_the_picture(
     with pytest.raises(DbtuiError, match="does not draw the picture"):
         export_here(order("diffusers"))
     assert not list(shelf.iterdir())
+
+
+def test_rounding_is_told_and_refuses_nothing(
+    bear: Concept, order: Callable[..., Order], shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a processor's sums depend on where memory lies: the second picture is off in the last bits."""
+    draw, drawn = proof.draw, []
+
+    def draw_askew(*about: Any) -> Any:
+        drawn.append(draw(*about))
+        return drawn[-1] + 1e-5 * (len(drawn) - 1)
+
+    monkeypatch.setattr(proof, "draw", draw_askew)
+    made = engine.export(order("safetensors"), Narrator(None), lambda partial: None)
+    assert 0 < made.rounding < 1e-4 and len(drawn) == 2
+    exported = Exported(shelf, made.size, made.tensors, made.picture, made.rounding)
+    assert exported.words().endswith("from a fixed seed but for rounding (1e-05).")
+    assert list(shelf.iterdir())
 
 
 @pytest.mark.parametrize(("format", "half"), [("diffusers", True), ("safetensors", False)])
