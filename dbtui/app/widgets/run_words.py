@@ -25,6 +25,9 @@ ENDS = {
 }
 """The mark and the colour of each way to end."""
 
+SHORTEST = 8
+"""Cells of a bar that can still be read."""
+
 LOST = "The trainer is gone and left no word; its machine may have been switched off, or its disk full."
 
 
@@ -52,28 +55,34 @@ def progress(snapshot: Snapshot, width: int) -> Content:
 
 
 def work(phase: Phase, speed: float, width: int) -> Content:
-    """One line: a phase, and how far and how fast (units a second) it goes, where that can be counted."""
+    """One line: a phase, and how far and how fast (units a second) it goes, where that can be counted and has room."""
     if not phase.total:
         return Content.assemble(" ", (f"{phase.name} \u2026", "bold"))
-    return _bar(phase.name, phase.done / phase.total, _amount(phase, speed), width)
+    amount, rate, left = _amount(phase, speed)
+    for words in ((amount, rate, left), (amount, left), (amount,)):
+        line = _bar(phase.name, phase.done / phase.total, "  ".join(filter(None, words)), width)
+        if line.cell_length <= width:
+            break
+    return line
 
 
 def _bar(name: str, share: float, amount: str, width: int, colour: str = "$accent") -> Content:
     head, tail = f" {name}  ", f"  {share:4.0%}  {amount} "
-    return Content.assemble((head, "bold"), meter(share, max(4, width - len(head) - len(tail)), colour), tail)
+    room = max(SHORTEST, width - len(head) - len(tail))
+    return Content.assemble((head, "bold"), meter(share, room, colour), tail)
 
 
 def _steps(snapshot: Snapshot) -> str:
     return f"{snapshot.step:,}/{snapshot.steps:,} steps" if snapshot.steps else ""
 
 
-def _amount(phase: Phase, speed: float) -> str:
-    """How much of a phase is done, in its unit, and how fast it goes."""
-    left = f"  {format_duration((phase.total - phase.done) / speed)} left" if speed > 0 else ""
+def _amount(phase: Phase, speed: float) -> tuple[str, str, str]:
+    """How much of a phase is done, in its unit, how fast it goes and how long it still takes; empty where unknown."""
+    left = f"{format_duration((phase.total - phase.done) / speed)} left" if speed > 0 else ""
     if phase.unit == "bytes":
-        rate = f"  {format_bytes(speed)}/s" if speed > 0 else ""
-        return f"{format_bytes(phase.done)} of {format_bytes(phase.total)}{rate}{left}"
-    return f"{phase.done:,}/{phase.total:,} {phase.unit}{left}"
+        rate = f"{format_bytes(speed)}/s" if speed > 0 else ""
+        return f"{format_bytes(phase.done)} of {format_bytes(phase.total)}", rate, left
+    return f"{phase.done:,}/{phase.total:,} {phase.unit}", "", left
 
 
 def figures(snapshot: Snapshot, width: int) -> Content:
