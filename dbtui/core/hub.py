@@ -42,6 +42,9 @@ LONGEST_LISTING = 60.0
 
 REDIRECTS = (301, 302, 303, 307, 308)
 
+DIGITS = r"\d{1,15}"
+"""What is longer in a header is no number: Python refuses to read some, and no float holds others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -129,7 +132,8 @@ def list_files(name: str) -> Listing:
     if re.fullmatch("[0-9a-f]{40}", commit):
         return Listing(commit, (commit, "main"), files)
     # A hub that names no commit: the files' names stand for it, since the cache needs one.
-    return Listing(hashlib.sha1("\n".join(sorted(files)).encode()).hexdigest(), ("main",), files)
+    names = "\n".join(sorted(files)).encode(errors="backslashreplace")
+    return Listing(hashlib.sha1(names).hexdigest(), ("main",), files)
 
 
 def look(name: str, file: str, revisions: tuple[str, ...]) -> Facts:
@@ -270,7 +274,8 @@ def _facts(response: http.client.HTTPResponse, known: Facts) -> Facts:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() else None
+    """The number in a header; None for no number, and for one that counts neither bytes nor seconds of this world."""
+    return int(text) if text and re.fullmatch(rf"\s*{DIGITS}\s*", text, re.ASCII) else None
 
 
 def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
@@ -278,9 +283,16 @@ def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     length = _number(response.headers.get("Content-Length"))
     if response.status != 206:
         return 0, length
-    match = re.fullmatch(r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    said = response.headers.get("Content-Range", "").strip()
+    match = re.fullmatch(rf"bytes ({DIGITS})-\d*/({DIGITS}|\*)", said, re.ASCII)
     if match is None:
-        raise Interruption(DbtuiError("The hub's answer makes no sense", "It sent a part without saying which."))
+        raise Interruption(
+            DbtuiError(
+                "The hub's answer makes no sense",
+                f"{endpoint()} sent a part of a file without saying which.",
+                "What arrived is kept. Check HF_ENDPOINT and the proxy settings, and try again.",
+            )
+        )
     start = int(match[1])
     return start, int(match[2]) if match[2] != "*" else None if length is None else start + length
 
@@ -301,7 +313,7 @@ def _retry_after(text: str | None) -> float:
     """Seconds that the hub asks to wait: a number, or a date. 0 if it does not say."""
     if (seconds := _number(text)) is not None:
         return float(seconds)
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, OverflowError):
         return max(0.0, parsedate_to_datetime(text or "").timestamp() - time.time())
     return 0.0
 

@@ -14,6 +14,10 @@ class Interruption(Exception):
         self.wait = wait
 
 
+class UnseenError(DbtuiError):
+    """What the hub does not show to whoever asks; it may not be there at all."""
+
+
 def refusal(status: int, name: str, file: str, endpoint: str, logged_in: bool) -> DbtuiError:
     """The error for an HTTP status on a model or one of its files.
 
@@ -37,7 +41,7 @@ def refusal(status: int, name: str, file: str, endpoint: str, logged_in: bool) -
 
 
 def _login_missing(what: str, page: str, endpoint: str, logged_in: bool) -> DbtuiError:
-    return DbtuiError(
+    return UnseenError(
         "The hub asks who you are",
         f"It answered 401 for {what}: it is gated, private or not there, and you are not logged in.",
         f"Check the name, accept the model's terms at {page} if it has any, then `dbtui login`.",

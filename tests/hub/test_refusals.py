@@ -67,6 +67,10 @@ def test_a_name_that_is_misspelt_is_answered_with_the_nearest(hub: Any) -> None:
     with pytest.raises(UsageError) as caught:
         make_plan("stable-diffusion-v1-5/stable-difusion-v1-5", Listener())
     assert "Did you mean stable-diffusion-v1-5/stable-diffusion-v1-5?" in caught.value.hint
+    hub.fail("/api/models", status=401)  # as the public hub answers for what is not there, where nobody is logged in
+    with pytest.raises(DbtuiError, match="401") as refused:
+        make_plan("tiny/sdd", Listener())
+    assert "Did you mean tiny/sd?" in refused.value.hint and "dbtui login" in refused.value.hint
 
 
 @pytest.mark.parametrize("path", ["/api/models", "unet/config.json", UNET])
@@ -91,6 +95,41 @@ def test_a_hub_that_stays_busy_is_named(hub: Any, waits: list[float]) -> None:
     with pytest.raises(DbtuiError, match="1:00:00"):
         download()
     assert not waits, "an hour is not waited out"
+
+
+@pytest.mark.parametrize("wait", ["9" * 400, "9" * 5000, "-5", "Fri, 99 Nov 99999999999 00:00:00 GMT", "soon"])
+def test_a_time_to_wait_that_makes_no_sense_is_as_good_as_none(wait: str, hub: Any, waits: list[float]) -> None:
+    hub.fail("/api/models", status=429, headers={"Retry-After": wait}, times=1)
+    download()
+    assert waits == [1.0]
+
+
+@pytest.mark.parametrize("size", ["9" * 400, "9" * 5000, "-1", "x"])
+def test_a_size_that_makes_no_sense_is_as_good_as_none(size: str, hub: Any) -> None:
+    hub.sizes = size
+    download()
+    assert not is_missing(hub.name)
+
+
+def test_a_part_that_is_no_part_is_named_and_what_arrived_is_kept(hub: Any, waits: list[float]) -> None:
+    hub.fail(UNET, cut=100, times=1)
+    for said in (f"bytes {'9' * 5000}-1/2", "all of it"):
+        hub.fail(UNET, status=206, headers={"Content-Range": said})
+        with pytest.raises(DbtuiError, match="makes no sense") as caught:
+            download()
+        assert "kept" in caught.value.hint
+        hub.faults.pop()
+    (partial,) = hub_cache.cache_root().rglob("*.incomplete")
+    assert partial.stat().st_size == 100
+    download()
+    assert not is_missing(hub.name)
+
+
+def test_names_that_are_no_text_are_only_names(hub: Any) -> None:
+    hub.speak(commit=False)
+    hub.files["\ud800.bin"] = b""
+    download()
+    assert not is_missing(hub.name)
 
 
 def test_a_hub_that_cannot_be_reached_is_named(hub: Any, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
