@@ -272,6 +272,7 @@ def test_redirects_end(server: Server, fails: Callable) -> None:
         ("file:///etc/passwd", "'file' is neither"),
         ("//user:secret@127.0.0.1/a.png", "password"),
         ("http://[::ffff:169.254.169.254]/", "which no web server has"),
+        ("http://[::1", "what is no address"),
     ],
 )
 def test_where_a_redirect_leads_is_judged_again(server: Server, fails: Callable, to: str, words: str) -> None:
