@@ -95,7 +95,7 @@ class Field:
                 raise UsageError(
                     f"{self.key} cannot be used",
                     f"{printable(value)} is not in UTF-8, as a config has to be.",
-                    "Give it another name.",
+                    "Write it in UTF-8; a file can be given another name.",
                 )
             if len(value) > 10_000:
                 raise self.refuse(value[:40] + "...")
