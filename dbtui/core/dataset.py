@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
 
-from dbtui.core.errors import UsageError, printable
+from dbtui.core.errors import UsageError, printable, printable_line
 from dbtui.core.units import plural
 from dbtui.core.weights import sha256
 
@@ -254,22 +254,22 @@ def _warnings(pictures: list[Picture], resolution: int) -> Iterator[str]:
     for picture in pictures:
         if min(picture.width, picture.height) < resolution:
             yield (
-                f"{printable(picture.path.name)} is {picture.width} x {picture.height}, "
+                f"{printable_line(picture.path.name)} is {picture.width} x {picture.height}, "
                 f"smaller than {resolution}: it is enlarged and will look soft"
             )
         if picture.blur > BLURRED:
-            yield f"{printable(picture.path.name)} looks blurred"
+            yield f"{printable_line(picture.path.name)} looks blurred"
     for index, first in enumerate(pictures):
         for second in pictures[index + 1 :]:
             if first.sha256 == second.sha256:
-                yield f"{printable(second.path.name)} is a copy of {printable(first.path.name)}"
+                yield f"{printable_line(second.path.name)} is a copy of {printable_line(first.path.name)}"
             elif (first.outline ^ second.outline).bit_count() <= NEAR_DUPLICATE:
-                yield f"{printable(second.path.name)} is nearly the same as {printable(first.path.name)}"
+                yield f"{printable_line(second.path.name)} is nearly the same as {printable_line(first.path.name)}"
 
 
 def _why_empty(report: Report) -> str:
     if not report.skipped:
         return f"{printable(report.folder)} has no files" + (" that are not left out." if report.excluded else ".")
-    named = "; ".join(f"{printable(s.path.name)}: {s.reason}" for s in report.skipped[:5])
+    named = "; ".join(f"{printable_line(s.path.name)}: {s.reason}" for s in report.skipped[:5])
     more = f"; and {len(report.skipped) - 5} more" if len(report.skipped) > 5 else ""
     return f"{printable(report.folder)} has {plural(len(report.skipped), 'file')}, none usable. {named}{more}."

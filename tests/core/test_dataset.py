@@ -187,7 +187,7 @@ def test_escape_sequences_in_file_names_reach_no_message(photos: Path, photo: Ph
         scan(photos, 512)
     text += f"{caught.value.title}{caught.value.message}{caught.value.hint}"
     assert r"\x1b[31m" in text
-    assert not set("\x1b\x07\u202e") & set(text)
+    assert not set("\n\x1b\x07\u202e") & set(text)
 
 
 def test_a_file_name_that_is_not_text_can_be_told(bears: Path) -> None:
