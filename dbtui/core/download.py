@@ -12,7 +12,7 @@ from typing import Any
 from dbtui.core import hub
 from dbtui.core.base_model import MINI, Coming, weights_names
 from dbtui.core.config import DEFAULT_MODEL
-from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core.errors import DbtuiError, UsageError, printable, printable_line
 from dbtui.core.hub import Facts, Listing
 from dbtui.core.hub_cache import Snapshot, cache_root, cached_models, find_snapshot, is_id, is_offline
 from dbtui.core.hub_errors import UnseenError
@@ -219,7 +219,7 @@ def _refuse(name: str, what: str, listing: Listing, folder: str, hint: str) -> D
     inside = folder and f"{folder}/"
     others = sorted(f.removeprefix(inside) for f in listing.files if f.startswith(inside))
     weights = [f for f in others if f.endswith((".bin", ".ckpt", ".pt", ".safetensors", ".json"))][:6]
-    found = f"It has {printable(', '.join(weights))}." if weights else "There is nothing of the kind."
+    found = f"It has {printable_line(', '.join(weights))}." if weights else "There is nothing of the kind."
     return DbtuiError("This model cannot be used", f"{name}: {what}. {found} No weights were downloaded.", hint)
 
 

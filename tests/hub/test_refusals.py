@@ -228,7 +228,21 @@ def test_offline_asks_nobody(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mini", "../evil", "a/../b", "a--b/c", "a/b/c", "/abs/path", "~/x", "a/b\n", "", "a/" + "b" * 200]
+    "name",
+    [
+        "mini",
+        "../evil",
+        "a/../b",
+        "a--b/c",
+        "a/b/c",
+        "/abs/path",
+        "~/x",
+        "a/b\n",
+        "",
+        "a/" + "b" * 200,
+        "a/b.ckpt",
+        "a/b.Safetensors",
+    ],
 )
 def test_what_is_no_id_never_reaches_the_hub(name: str, hub: Any) -> None:
     assert not is_missing(name) and hub.seen == []
