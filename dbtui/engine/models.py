@@ -124,9 +124,10 @@ def _tokenizer(base: BaseModel) -> CLIPTokenizer:
     options = {} if base.pad_token is None else {"pad_token": base.pad_token}
     tokenizer = CLIPTokenizer.from_pretrained(base.tokenizer, local_files_only=True, **options)
     text = {"vocab_size": VOCABULARY, "max_position_embeddings": LENGTH, **base.configs["text_encoder"]}
-    # A tokenizer that does not say how much is read of a prompt has a number without end in its place.
+    # A tokenizer that does not say how much is read of a prompt has a number without end in its place. Two of what is
+    # read are its beginning and its end.
     length = tokenizer.model_max_length
-    if not isinstance(length, int) or length > text["max_position_embeddings"]:
+    if not isinstance(length, int) or not 2 < length <= text["max_position_embeddings"]:
         tokenizer.model_max_length = text["max_position_embeddings"]
     highest = max(tokenizer.get_vocab().values(), default=0)
     if highest >= text["vocab_size"]:

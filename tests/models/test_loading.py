@@ -202,6 +202,19 @@ def test_weights_that_are_no_numbers_are_refused_by_the_name_of_one(
         assert last.split(".")[-1] in caught.value.message and part in caught.value.message
 
 
+@pytest.mark.parametrize("said", [-5, 0, 2, True, "77", 10**30])
+def test_a_length_that_no_prompt_has_is_not_believed(
+    said: object, tiny_folder: TinyFolder, tmp_path: Path, edit_json: Callable[..., None]
+) -> None:
+    import shutil
+
+    from dbtui.engine.models import load_models
+
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "model"))
+    edit_json(folder / "tokenizer" / "tokenizer_config.json", model_max_length=said)
+    assert load_models(find_model(str(folder))).token_ids(["a photo"]).shape == (1, 77)
+
+
 def test_a_config_that_describes_far_more_than_its_file_has_is_refused_before_memory_is_taken(
     tiny_folder: TinyFolder, tmp_path: Path, edit_json: Callable[..., None]
 ) -> None:
