@@ -168,7 +168,7 @@ def _check_taken(concept: Concept, path: Path, format: str, overwrite: bool) -> 
     """Raise UsageError if something is there that is not to be replaced; only an export ever is."""
     if not path.exists() or (not FORMATS[format] and path.is_dir() and not any(path.iterdir())):
         return
-    resting = [each.name for each in concepts() if os.path.isabs(each.base) and Path(each.base).resolve() == path]
+    resting = [each.name for each in concepts() if os.path.realpath(each.base) == str(path)]
     if resting:
         raise UsageError(
             "The destination is a base model",
