@@ -14,6 +14,7 @@ import re
 import ssl
 import time
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from dbtui import __version__
 from dbtui.core import web_address
@@ -77,8 +78,16 @@ class Answer:
 
 
 def endpoint() -> str:
-    """The hub's address: ``HF_ENDPOINT``, or the public one."""
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    """The hub's address: ``HF_ENDPOINT`` without the name and password that may be in it, or the public one."""
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    return re.sub("(?<=://)[^/]*@", "", address, count=1).rstrip("/")
+
+
+def _authorization() -> str | None:
+    """What is shown to the hub alone: the name and password in ``HF_ENDPOINT``, as some mirrors want them, or a token."""
+    if match := re.match("https?://([^/]*)@", os.environ.get("HF_ENDPOINT", "")):
+        return f"Basic {b64encode(unquote(match[1]).encode()).decode()}"
+    return f"Bearer {secret}" if (secret := token()) else None
 
 
 def page(name: str) -> str:
@@ -223,14 +232,14 @@ def _ask(
 
     The token goes to the hub alone: a redirect to another host does not get it.
     """
-    secret = secret or token()
+    shown = f"Bearer {secret}" if secret else _authorization()
     url, facts = endpoint() + path, Facts()
     for _ in range(MOST_REDIRECTS):
         with _connection_errors():
             request = urllib.request.Request(url, method=method, headers={"User-Agent": f"dbtui/{__version__}"})
             at_hub = urlsplit(url)[:2] == urlsplit(endpoint())[:2]
-            if secret and at_hub:
-                request.add_header("Authorization", f"Bearer {secret}")
+            if shown and at_hub:
+                request.add_header("Authorization", shown)
             if start:
                 request.add_header("Range", f"bytes={start}-")
             response = _opener().open(request, timeout=TIMEOUT)

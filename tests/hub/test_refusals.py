@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -167,6 +168,24 @@ def test_the_token_goes_to_the_hub_and_not_to_where_it_sends_on(hub: Any, start_
     download()
     assert [seen.start for seen in hub.storage.asked(UNET)][1:] == ["", "bytes=100-"]
     assert {seen.token for seen in hub.storage.seen} == {""}
+
+
+def test_a_password_in_the_address_is_shown_to_the_hub_and_to_nobody_else(
+    hub: Any, start_hub: Callable[..., Any], waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(hub.token)
+    monkeypatch.setenv("HF_ENDPOINT", hub.url.replace("://", "://somebody:p%40ss@"))
+    hub.storage = start_hub(hub.files)
+    plan = download()
+    assert {seen.token for seen in hub.seen} == {"Basic " + b64encode(b"somebody:p@ss").decode()}
+    assert {seen.token for seen in hub.storage.seen} == {""}
+    shutil.rmtree(hub_cache.cache_root())
+    hub.server_close()
+    said: list[str] = []
+    with pytest.raises(DbtuiError, match="cannot be reached") as caught:
+        download(Listener(say=said.append))
+    text = f"{caught.value} {caught.value.hint} {said} {plan.words()}"
+    assert hub.url in text and "p%40ss" not in text and "p@ss" not in text
 
 
 def test_a_redirect_to_a_file_of_this_machine_is_not_followed(hub: Any, waits: list[float]) -> None:
