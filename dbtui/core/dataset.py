@@ -113,6 +113,12 @@ def open_picture(path: Path, side: int = 0) -> Image.Image:
     ``side``: pixels that will do for its shorter side; a JPEG is then decoded at a fraction of its size, which
     is several times as fast. Raises UnusableError in words for the report.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise UnusableError("not a regular file")
+    if not os.access(path, os.R_OK):
+        raise UnusableError("no permission to read it")
+    if path.stat().st_size == 0:
+        raise UnusableError("empty")
     _register_heif()
     try:
         with warnings.catch_warnings():
@@ -169,12 +175,6 @@ def _listing(folder: Path) -> list[Path]:
 
 def examine(path: Path) -> Picture:
     """What is to be known of a photo. Raises UnusableError in words for the report."""
-    if not path.is_file():
-        raise UnusableError("not a regular file")
-    if not os.access(path, os.R_OK):
-        raise UnusableError("no permission to read it")
-    if path.stat().st_size == 0:
-        raise UnusableError("empty")
     image = open_picture(path)
     if min(image.size) < SMALLEST:
         raise UnusableError(f"{image.width} x {image.height} pixels; there is nothing to learn from")

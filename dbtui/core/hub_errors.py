@@ -58,7 +58,8 @@ def _not_accepted(what: str, page: str, endpoint: str, logged_in: bool) -> Dbtui
 
 def _terms_missing(what: str, page: str, endpoint: str, logged_in: bool) -> DbtuiError:
     who = "you are logged in, but your account has no access yet" if logged_in else "you are not logged in"
-    then = "and try again" if logged_in else "then `dbtui login`"
+    again = "and try again. A fine-grained token has to be allowed to read gated models, too"
+    then = again if logged_in else "then `dbtui login`"
     return DbtuiError(
         "The model is gated",
         f"The hub answered 403 for {what}: its terms have to be accepted, and {who}.",

@@ -101,6 +101,27 @@ def test_what_libraries_say_of_a_damaged_photo_is_not_in_the_window(
         assert screen.process.returncode == 0
 
 
+def test_a_pipe_among_the_photos_is_not_waited_for(
+    terminal: Callable[..., Any], photos: Path, photo: Callable[..., Image.Image]
+) -> None:
+    os.mkfifo(photos / "a.jpg")
+    (photos / "b.jpg").symlink_to("nowhere")
+    photo(1).save(photos / "c.jpg")
+    with terminal(100, 30, "--images", "blocks") as screen:
+        screen.wait_for("Try the demo")
+        screen.type("n")
+        screen.wait_for("Folder")
+        screen.read(1.0)
+        screen.type(f"/\x15{photos}\r")
+        screen.wait_for("a.jpg is not used: not a regular file")
+        screen.wait_for("\N{UPPER HALF BLOCK}")  # of a picture behind the pipe
+        screen.wait_until_quiet()
+        assert "Errno" not in screen.text
+        screen.type("\x03\x03")
+        wait(lambda: screen.process.poll() is not None)
+        assert screen.process.returncode == 0
+
+
 def test_a_way_to_draw_pictures_that_does_not_exist_is_refused(terminal: Callable[..., Any]) -> None:
     with terminal(80, 24, "--images", "blokcs") as screen:
         screen.wait_for("Did you mean 'blocks'?")

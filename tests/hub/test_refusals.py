@@ -41,7 +41,7 @@ def log_in(token: str) -> None:
         (401, False, ["401", "not logged in", "dbtui login", "{page}"]),
         (401, True, ["401", "token", "dbtui login", "{page}"]),
         (403, False, ["gated", "not logged in", "dbtui login", "{page}"]),
-        (403, True, ["gated", "you are logged in", "Accept", "{page}"]),
+        (403, True, ["gated", "you are logged in", "Accept", "fine-grained", "{page}"]),
         (404, False, ["404", "not logged in", "{page}"]),
         (418, False, ["418", "{page}"]),
     ],
