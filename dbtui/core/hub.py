@@ -26,7 +26,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from dbtui import __version__
 from dbtui.core import web_address
-from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.errors import DbtuiError, UsageError, printable
 from dbtui.core.hub_cache import hub_library
 from dbtui.core.hub_errors import Interruption, refusal
 from dbtui.core.paths import make_private, write_atomic
@@ -96,8 +96,17 @@ def page(name: str) -> str:
 
 
 def token() -> str | None:
-    """The token of whoever is logged in, wherever huggingface_hub finds it."""
-    return hub_library().get_token()
+    """The token of whoever is logged in, wherever huggingface_hub finds it. Raises UsageError if it cannot be read."""
+    library = hub_library()
+    try:
+        return library.get_token()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(
+            "The hub's token cannot be read",
+            f"{printable(library.constants.HF_TOKEN_PATH)}: {why}.",
+            "`dbtui logout` removes it and `dbtui login` stores another; HF_HOME names the folder that it is in.",
+        ) from None  # the error has what was read
 
 
 def logged_in() -> bool:
