@@ -66,6 +66,8 @@ def folder(tmp_path: Path) -> Path:
         (["train", str(BEAR), "--set", "data.resolution=100"], "multiples of 16"),
         (["sample", "nobody", "x"], "There is no concept 'nobody'"),
         (["sample", "../evil", "x"], "There is no concept"),
+        (["sample", "missing.ckpt", "x"], "There is no model missing.ckpt"),
+        (["sample", "models/missing.Safetensors", "x"], "There is no model models/missing.Safetensors"),
         (["sample", "mini", " "], "The prompt is empty"),
         (["sample", "mini", "x", "--scheduler", "eulr"], "Did you mean 'euler'?"),
         (["sample", "mini", "x", "--rows", "0"], "not in the range"),
