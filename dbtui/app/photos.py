@@ -26,7 +26,7 @@ from dbtui.core.fields import AUTO
 
 EXTENSIONS = {
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".heic",
-    ".heif", ".hif",
+    ".heif", ".hif", ".avif",
 }  # fmt: skip
 """Of files that are shown before they have been looked at. What a file is, its bytes say."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,8 +39,25 @@ def run_app(theme: str, images: str, first: Message | None = None) -> None:
         os.environ.pop(name, None)
     from dbtui.app.app import open_app
 
-    open_app(settings, terminal, problem, first)
+    with _screen_to_itself():
+        open_app(settings, terminal, problem, first)
     _say_what_goes_on()
+
+
+@contextlib.contextmanager
+def _screen_to_itself() -> Iterator[None]:
+    """What libraries in C say of a damaged picture, by the number of standard error, would be in the middle of the
+    screen: it goes nowhere. Textual has standard error by its name, which leads to the terminal by another number."""
+    said, known = sys.stderr, sys.__stderr__
+    with open(os.devnull, "wb") as nowhere, open(os.dup(2), "w", encoding=said.encoding, errors=said.errors) as window:
+        sys.stderr = sys.__stderr__ = window  # type: ignore[misc]
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            window.flush()
+            os.dup2(window.fileno(), 2)
+            sys.stderr, sys.__stderr__ = said, known  # type: ignore[misc]
 
 
 def _say_what_goes_on() -> None:

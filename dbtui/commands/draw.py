@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import time
@@ -67,6 +68,7 @@ def sample(
         raise UsageError("The prompt is empty", "There is nothing to draw.", "dbtui sample rex 'a photo of sks dog'")
     is_concept, name = _what_draws(concept, safety)
     folder = paths.expand(out).absolute() if out else paths.pictures_dir() / name / time.strftime("%Y%m%d-%H%M%S")
+    made = not folder.exists()
     _check_out(folder, rows * cols, overwrite)
     first = seed if seed is not None else secrets.randbelow(2**32)
     request = Request(
@@ -83,7 +85,14 @@ def sample(
         safety=safety,
         graph=graph,
     )
-    return generate(request, images if show else "off", as_json)
+    try:
+        return generate(request, images if show else "off", as_json)
+    finally:
+        if made:
+            with contextlib.suppress(OSError):  # it has pictures
+                folder.rmdir()
+                if not out:
+                    folder.parent.rmdir()
 
 
 def _what_draws(word: str, safety: bool) -> tuple[bool, str]:
@@ -94,6 +103,7 @@ def _what_draws(word: str, safety: bool) -> tuple[bool, str]:
     from dbtui.core.hub_cache import is_id
     from dbtui.core.library import find_sound_concept
     from dbtui.core.names import slug
+    from dbtui.core.single_file import SUFFIXES
 
     try:
         concept = find_sound_concept(word)
@@ -102,7 +112,8 @@ def _what_draws(word: str, safety: bool) -> tuple[bool, str]:
             fetch_here(word, safety)
             find_model(word)
         except UsageError as unknown:
-            raise unknown if is_id(word) or paths.expand(word).is_file() else error from None
+            is_file = paths.expand(word).is_file() or word.lower().endswith(SUFFIXES)
+            raise unknown if is_id(word) or is_file else error from None
         return False, slug(Path(word).name) or "model"
     fetch_here(concept.base, safety)
     return True, concept.name

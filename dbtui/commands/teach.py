@@ -13,7 +13,7 @@ import click
 
 from dbtui.commands.options import json_option, offline_option
 from dbtui.commands.watch import follow_to_end, hand_over
-from dbtui.core.errors import DONE, UsageError
+from dbtui.core.errors import DONE, UsageError, printable_line
 
 if TYPE_CHECKING:
     from dbtui.core.config import Config
@@ -188,7 +188,7 @@ def _describe(checked: Checked) -> None:
         each = plural(training.batch_size * training.accumulation, "photo")
         say(f"{training.processes} processes with {each} each: every step learns from {training.photos_per_step}.")
     for skipped in report.skipped:
-        say(f"Not used: {skipped.path.name}: {skipped.reason}.", "yellow")
+        say(f"Not used: {printable_line(skipped.path.name)}: {skipped.reason}.", "yellow")
     for warning in (*checked.base.notices, *report.warnings):
         say(f"Note: {warning}.", "yellow")
     say(f"It needs {checked.forecast.words()}.")

@@ -68,6 +68,7 @@ def _ask_what_to_do() -> str:
 def report_end(run: Run, as_json: bool) -> int:
     """How the run ended, and the exit code for it."""
     from dbtui.core.library import find_concept
+    from dbtui.core.units import plural
     from dbtui.terminal import result, result_json, say, show_error
 
     state = run.state()
@@ -77,7 +78,7 @@ def report_end(run: Run, as_json: bool) -> int:
         if as_json:
             result_json({**values, "concept": concept.name, "concept_path": str(concept.path)})
         else:
-            result(f"Taught {concept.name!r} in {state.step} steps: {concept.path}")
+            result(f"Taught {concept.name!r} in {plural(state.step, 'step')}: {concept.path}")
             say(f"Try it: dbtui sample {concept.name} {concept.prompt + ' on the beach'!r}")
         return DONE
     if as_json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from dbtui.core import paths
 from dbtui.core.config import DEFAULT_MODEL
-from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core.errors import DbtuiError, UsageError, printable, printable_line
 from dbtui.core.fields import AUTO
 from dbtui.core.hub_cache import find_snapshot, is_id
 from dbtui.core.model_folder import COMPONENTS, check_index, read_configs, read_json
@@ -108,8 +109,19 @@ def _folder(name: str, path: Path) -> Path:
     raise UsageError(
         f"There is no model {printable(name)}",
         "It is neither 'mini', nor a folder, nor a file, nor the id of a model in the hub cache.",
-        "Try --model mini, which is always there.",
+        _hint(name),
     )
+
+
+def _hint(name: str) -> str:
+    """What ``name`` may have meant: the page of a model, or an id with a revision."""
+    match = re.fullmatch(
+        r"(?:https?://[^/]+/([^/]+/[^/@:?#]+)(?:/.*)?|([^/@:]+/[^/@:]+?))(?:[@:?#].*|\s*)", name, re.DOTALL
+    )
+    meant = match and (match[1] or match[2])
+    if meant and is_id(meant):
+        return f"Did you mean {meant}? A model of the hub is named owner/model, and its newest version is used."
+    return "Try --model mini, which is always there."
 
 
 def _cached_snapshot(name: str) -> Path:
@@ -194,7 +206,7 @@ def _weights_file(folder: Path, stem: str) -> Path:
         for p in folder.glob("*")
         if p.is_file() and p.suffix in (".bin", ".pt", ".ckpt", ".json", ".safetensors")
     )
-    found = f"It has {printable(', '.join(others))}." if others else "There is nothing of the kind."
+    found = f"It has {printable_line(', '.join(others))}." if others else "There is nothing of the kind."
     raise DbtuiError(
         "The model's weights are missing",
         f"{printable(folder)} has no {stem}.safetensors. {found}",

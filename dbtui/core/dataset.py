@@ -10,11 +10,14 @@ from pathlib import Path
 
 from PIL import Image, ImageChops, ImageFilter, ImageOps, ImageStat
 
-from dbtui.core.errors import UsageError, printable
+from dbtui.core.errors import UsageError, printable, printable_line
 from dbtui.core.units import plural
 from dbtui.core.weights import sha256
 
-FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF"]
+FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF"]
+"""Those of them that Pillow was built with are read; HEIF is in a package of its own."""
+HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+"""What the photos of an iPhone say that they are, behind ``ftyp``."""
 LARGEST = 400_000_000
 """Pixels above which a file is taken for an attack on memory, not a photo."""
 SMALLEST = 16
@@ -110,6 +113,12 @@ def open_picture(path: Path, side: int = 0) -> Image.Image:
     ``side``: pixels that will do for its shorter side; a JPEG is then decoded at a fraction of its size, which
     is several times as fast. Raises UnusableError in words for the report.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise UnusableError("not a regular file")
+    if not os.access(path, os.R_OK):
+        raise UnusableError("no permission to read it")
+    if path.stat().st_size == 0:
+        raise UnusableError("empty")
     _register_heif()
     try:
         with warnings.catch_warnings():
@@ -120,11 +129,12 @@ def open_picture(path: Path, side: int = 0) -> Image.Image:
                 if side:
                     image.draft("RGB", (side, side))
                 image.load()
-                return _on_white(ImageOps.exif_transpose(image))
+                ImageOps.exif_transpose(image, in_place=True)
+                return _on_white(image)
     except UnusableError:
         raise
     except Image.UnidentifiedImageError:
-        raise UnusableError("not a picture of a known format") from None
+        raise UnusableError(_unknown(path)) from None
     except Image.DecompressionBombError:
         raise UnusableError("more pixels than a photo has") from None
     except MemoryError:
@@ -165,12 +175,6 @@ def _listing(folder: Path) -> list[Path]:
 
 def examine(path: Path) -> Picture:
     """What is to be known of a photo. Raises UnusableError in words for the report."""
-    if not path.is_file():
-        raise UnusableError("not a regular file")
-    if not os.access(path, os.R_OK):
-        raise UnusableError("no permission to read it")
-    if path.stat().st_size == 0:
-        raise UnusableError("empty")
     image = open_picture(path)
     if min(image.size) < SMALLEST:
         raise UnusableError(f"{image.width} x {image.height} pixels; there is nothing to learn from")
@@ -178,8 +182,17 @@ def examine(path: Path) -> Picture:
     return Picture(path, sha256(path), image.width, image.height, _outline(small), blur_effect(small))
 
 
+def _unknown(path: Path) -> str:
+    """What to say of a file that Pillow does not know."""
+    with open(path, "rb") as file:
+        beginning = file.read(12)
+    if beginning[4:8] == b"ftyp" and beginning[8:] in HEIC and "HEIF" not in Image.OPEN:
+        return "HEIC, which is read where the Python package pillow-heif is installed; or save it as JPEG"
+    return "not a picture of a known format"
+
+
 def _formats() -> list[str]:
-    return [f for f in (*FORMATS, "HEIF") if f in Image.OPEN]
+    return [f for f in FORMATS if f in Image.OPEN]
 
 
 def _register_heif() -> None:
@@ -196,10 +209,11 @@ def _register_heif() -> None:
 def _on_white(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion clips instead of scaling
         return image.convert("I").point(lambda v: v * (1 / 256)).convert("L").convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
+    if image.has_transparency_data:  # as alpha_composite does it, in half of its memory
+        layer = image.convert("RGBA") if image.mode != "RGBA" else image
+        white = Image.new("RGB", layer.size, "white")
+        white.paste(layer, mask=layer)
+        return white
     return image.convert("RGB")
 
 
@@ -240,22 +254,22 @@ def _warnings(pictures: list[Picture], resolution: int) -> Iterator[str]:
     for picture in pictures:
         if min(picture.width, picture.height) < resolution:
             yield (
-                f"{printable(picture.path.name)} is {picture.width} x {picture.height}, "
+                f"{printable_line(picture.path.name)} is {picture.width} x {picture.height}, "
                 f"smaller than {resolution}: it is enlarged and will look soft"
             )
         if picture.blur > BLURRED:
-            yield f"{printable(picture.path.name)} looks blurred"
+            yield f"{printable_line(picture.path.name)} looks blurred"
     for index, first in enumerate(pictures):
         for second in pictures[index + 1 :]:
             if first.sha256 == second.sha256:
-                yield f"{printable(second.path.name)} is a copy of {printable(first.path.name)}"
+                yield f"{printable_line(second.path.name)} is a copy of {printable_line(first.path.name)}"
             elif (first.outline ^ second.outline).bit_count() <= NEAR_DUPLICATE:
-                yield f"{printable(second.path.name)} is nearly the same as {printable(first.path.name)}"
+                yield f"{printable_line(second.path.name)} is nearly the same as {printable_line(first.path.name)}"
 
 
 def _why_empty(report: Report) -> str:
     if not report.skipped:
         return f"{printable(report.folder)} has no files" + (" that are not left out." if report.excluded else ".")
-    named = "; ".join(f"{printable(s.path.name)}: {s.reason}" for s in report.skipped[:5])
+    named = "; ".join(f"{printable_line(s.path.name)}: {s.reason}" for s in report.skipped[:5])
     more = f"; and {len(report.skipped) - 5} more" if len(report.skipped) > 5 else ""
     return f"{printable(report.folder)} has {plural(len(report.skipped), 'file')}, none usable. {named}{more}."

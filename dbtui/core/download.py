@@ -12,9 +12,10 @@ from typing import Any
 from dbtui.core import hub
 from dbtui.core.base_model import MINI, Coming, weights_names
 from dbtui.core.config import DEFAULT_MODEL
-from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core.errors import DbtuiError, UsageError, printable, printable_line
 from dbtui.core.hub import Facts, Listing
 from dbtui.core.hub_cache import Snapshot, cache_root, cached_models, find_snapshot, is_id, is_offline
+from dbtui.core.hub_errors import UnseenError
 from dbtui.core.model_folder import COMPONENTS, LARGEST_CONFIG, LARGEST_TOKENIZER, check_index, read_configs, read_json
 from dbtui.core.model_folder import TOKENIZERS as WHOLE_TOKENIZERS
 from dbtui.core.receive import LONG_DELAYS, Listener, Receiver, patiently
@@ -131,7 +132,7 @@ def make_plan(name: str, listener: Listener, safety: bool = False) -> Plan:
     listener.progress(ASKING, 0, 0)
     try:
         listing = patiently(lambda: hub.list_files(name), ASKING, listener)
-    except UsageError as error:
+    except (UsageError, UnseenError) as error:
         raise _with_nearest(error, name) from None
     snapshot = Snapshot(name, listing.commit)
     receiver = Receiver(snapshot, listing, listener)
@@ -218,14 +219,14 @@ def _refuse(name: str, what: str, listing: Listing, folder: str, hint: str) -> D
     inside = folder and f"{folder}/"
     others = sorted(f.removeprefix(inside) for f in listing.files if f.startswith(inside))
     weights = [f for f in others if f.endswith((".bin", ".ckpt", ".pt", ".safetensors", ".json"))][:6]
-    found = f"It has {printable(', '.join(weights))}." if weights else "There is nothing of the kind."
+    found = f"It has {printable_line(', '.join(weights))}." if weights else "There is nothing of the kind."
     return DbtuiError("This model cannot be used", f"{name}: {what}. {found} No weights were downloaded.", hint)
 
 
-def _with_nearest(error: UsageError, name: str) -> UsageError:
+def _with_nearest(error: DbtuiError, name: str) -> DbtuiError:
     near = difflib.get_close_matches(name, {DEFAULT_MODEL, *cached_models()} - {name}, 1, 0.6)
     hint = f"Did you mean {near[0]}? {error.hint}" if near else error.hint
-    return UsageError(error.title, error.message, hint)
+    return type(error)(error.title, error.message, hint)
 
 
 def _check_disk(plan: Plan) -> None:

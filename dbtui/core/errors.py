@@ -48,6 +48,11 @@ def obstacle(error: OSError, folder: object = "") -> tuple[str, str]:
     return f"{where}: {said}." if where else f"{said}.", "Use another place."
 
 
+def printable_line(text: object) -> str:
+    """``text`` as ``printable`` in one line: the name of a file, in a sentence."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
 def printable(text: object) -> str:
     """``text`` with every character that could drive a terminal made visible.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dbtui.core import paths
 from dbtui.core.errors import DbtuiError, UsageError, printable
-from dbtui.core.library import Concept, find_base, find_sound_concept
+from dbtui.core.library import Concept, concepts, find_base, find_sound_concept
 from dbtui.core.names import free_name
 from dbtui.core.recipe import MARK
 from dbtui.core.units import format_bytes
@@ -18,6 +18,9 @@ from dbtui.core.weights import free_space, read_metadata
 
 FORMATS = {"diffusers": "", "safetensors": ".safetensors", "ckpt": ".ckpt"}
 """The suffix of each format; diffusers is a folder."""
+
+FOREIGN = (".bin", ".gguf", ".onnx", ".pickle", ".pkl", ".pt", ".pth", ".zip")
+"""Suffixes of formats that are not written; a folder of such a name would be taken for a file."""
 
 CARD = "dbtui.json"
 """In an exported folder: the recipe, and the names of all files that belong to the export."""
@@ -58,6 +61,7 @@ def make_order(
     for a destination that cannot be, DbtuiError if the disk has no room or the concept or its base is damaged.
     """
     entry = find_sound_concept(concept)
+    destination = _with_small_suffix(destination)
     format = format or next((name for name, end in FORMATS.items() if end and destination.endswith(end)), "diffusers")
     path = _resolve(entry, destination, format)
     _check_place(path)
@@ -92,6 +96,12 @@ def with_suffix(destination: str, format: str) -> str:
     return destination + FORMATS[format] if destination and not destination.endswith(os.sep) else destination
 
 
+def _with_small_suffix(destination: str) -> str:
+    """``REX.CKPT`` as ``REX.ckpt``: programs tell the format by the suffix, and few in capitals."""
+    end = next((end for end in FORMATS.values() if end and destination.lower().endswith(end)), "")
+    return destination[: len(destination) - len(end)] + end
+
+
 def _resolve(concept: Concept, destination: str, format: str) -> Path:
     """The absolute path to write to, links followed. Raises UsageError."""
     suffix = FORMATS[format]
@@ -105,6 +115,18 @@ def _resolve(concept: Concept, destination: str, format: str) -> Path:
             "The destination and the format do not fit",
             f"{printable(destination)} ends in {other} and the format is {format}.",
             f"Leave out --format, or name a {'file that ends in ' + suffix if suffix else 'folder'}.",
+        )
+    if not suffix and destination.lower().endswith(FOREIGN):
+        raise UsageError(
+            "That is not a format that is written",
+            f"{printable(destination)} ends in {printable(Path(destination).suffix)}. Nothing was written.",
+            "Name a file that ends in .safetensors or .ckpt, or a folder.",
+        )
+    if any("\ud800" <= c <= "\udfff" for c in str(paths.expand(destination).absolute())):
+        raise UsageError(
+            "The name is no text",
+            f"{printable(destination)} has bytes that are not UTF-8, and most programs could not open it.",
+            "Name another place.",
         )
     path = paths.expand(destination)
     if suffix and (path.is_dir() or destination.endswith(os.sep)):
@@ -146,6 +168,14 @@ def _check_taken(concept: Concept, path: Path, format: str, overwrite: bool) -> 
     """Raise UsageError if something is there that is not to be replaced; only an export ever is."""
     if not path.exists() or (not FORMATS[format] and path.is_dir() and not any(path.iterdir())):
         return
+    resting = [each.name for each in concepts() if os.path.realpath(each.base) == str(path)]
+    if resting:
+        raise UsageError(
+            "The destination is a base model",
+            f"{printable(', '.join(resting))} was taught on {printable(path)} and needs it as it is. "
+            "It was left as it is.",
+            f"Name a new one: {printable(path.with_stem(path.stem + '-2'))}",
+        )
     problem = not_an_export(path, format)
     if problem:
         raise UsageError(

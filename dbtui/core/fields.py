@@ -92,7 +92,11 @@ class Field:
             if self.choices and value not in self.choices:
                 raise self.refuse(value, nearest(value, self.choices))
             if not _is_text(value):
-                raise self.refuse(value)
+                raise UsageError(
+                    f"{self.key} cannot be used",
+                    f"{printable(value)} is not in UTF-8, as a config has to be.",
+                    "Write it in UTF-8; a file can be given another name.",
+                )
             if len(value) > 10_000:
                 raise self.refuse(value[:40] + "...")
             return value

@@ -14,6 +14,7 @@ import re
 import ssl
 import time
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,11 +22,11 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from dbtui import __version__
 from dbtui.core import web_address
-from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.errors import DbtuiError, UsageError, printable
 from dbtui.core.hub_cache import hub_library
 from dbtui.core.hub_errors import Interruption, refusal
 from dbtui.core.paths import make_private, write_atomic
@@ -41,6 +42,9 @@ LONGEST_LISTING = 60.0
 """Seconds in which a list of files has to be here: a server that sends a byte now and then is never silent."""
 
 REDIRECTS = (301, 302, 303, 307, 308)
+
+DIGITS = r"\d{1,15}"
+"""What is longer in a header is no number: Python refuses to read some, and no float holds others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,16 @@ class Answer:
 
 
 def endpoint() -> str:
-    """The hub's address: ``HF_ENDPOINT``, or the public one."""
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    """The hub's address: ``HF_ENDPOINT`` without the name and password that may be in it, or the public one."""
+    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    return re.sub("(?<=://)[^/]*@", "", address, count=1).rstrip("/")
+
+
+def _authorization() -> str | None:
+    """What is shown to the hub alone: the name and password in ``HF_ENDPOINT``, as some mirrors want them, or a token."""
+    if match := re.match("https?://([^/]*)@", os.environ.get("HF_ENDPOINT", "")):
+        return f"Basic {b64encode(unquote(match[1]).encode()).decode()}"
+    return f"Bearer {secret}" if (secret := token()) else None
 
 
 def page(name: str) -> str:
@@ -84,8 +96,17 @@ def page(name: str) -> str:
 
 
 def token() -> str | None:
-    """The token of whoever is logged in, wherever huggingface_hub finds it."""
-    return hub_library().get_token()
+    """The token of whoever is logged in, wherever huggingface_hub finds it. Raises UsageError if it cannot be read."""
+    library = hub_library()
+    try:
+        return library.get_token()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(
+            "The hub's token cannot be read",
+            f"{printable(library.constants.HF_TOKEN_PATH)}: {why}.",
+            "`dbtui logout` removes it and `dbtui login` stores another; HF_HOME names the folder that it is in.",
+        ) from None  # the error has what was read
 
 
 def logged_in() -> bool:
@@ -129,7 +150,8 @@ def list_files(name: str) -> Listing:
     if re.fullmatch("[0-9a-f]{40}", commit):
         return Listing(commit, (commit, "main"), files)
     # A hub that names no commit: the files' names stand for it, since the cache needs one.
-    return Listing(hashlib.sha1("\n".join(sorted(files)).encode()).hexdigest(), ("main",), files)
+    names = "\n".join(sorted(files)).encode(errors="backslashreplace")
+    return Listing(hashlib.sha1(names).hexdigest(), ("main",), files)
 
 
 def look(name: str, file: str, revisions: tuple[str, ...]) -> Facts:
@@ -219,14 +241,14 @@ def _ask(
 
     The token goes to the hub alone: a redirect to another host does not get it.
     """
-    secret = secret or token()
+    shown = f"Bearer {secret}" if secret else _authorization()
     url, facts = endpoint() + path, Facts()
     for _ in range(MOST_REDIRECTS):
         with _connection_errors():
             request = urllib.request.Request(url, method=method, headers={"User-Agent": f"dbtui/{__version__}"})
             at_hub = urlsplit(url)[:2] == urlsplit(endpoint())[:2]
-            if secret and at_hub:
-                request.add_header("Authorization", f"Bearer {secret}")
+            if shown and at_hub:
+                request.add_header("Authorization", shown)
             if start:
                 request.add_header("Range", f"bytes={start}-")
             response = _opener().open(request, timeout=TIMEOUT)
@@ -270,7 +292,8 @@ def _facts(response: http.client.HTTPResponse, known: Facts) -> Facts:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() else None
+    """The number in a header; None for no number, and for one that counts neither bytes nor seconds of this world."""
+    return int(text) if text and re.fullmatch(rf"\s*{DIGITS}\s*", text, re.ASCII) else None
 
 
 def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
@@ -278,9 +301,16 @@ def _span(response: http.client.HTTPResponse) -> tuple[int, int | None]:
     length = _number(response.headers.get("Content-Length"))
     if response.status != 206:
         return 0, length
-    match = re.fullmatch(r"bytes (\d+)-\d*/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    said = response.headers.get("Content-Range", "").strip()
+    match = re.fullmatch(rf"bytes ({DIGITS})-\d*/({DIGITS}|\*)", said, re.ASCII)
     if match is None:
-        raise Interruption(DbtuiError("The hub's answer makes no sense", "It sent a part without saying which."))
+        raise Interruption(
+            DbtuiError(
+                "The hub's answer makes no sense",
+                f"{endpoint()} sent a part of a file without saying which.",
+                "What arrived is kept. Check HF_ENDPOINT and the proxy settings, and try again.",
+            )
+        )
     start = int(match[1])
     return start, int(match[2]) if match[2] != "*" else None if length is None else start + length
 
@@ -301,7 +331,7 @@ def _retry_after(text: str | None) -> float:
     """Seconds that the hub asks to wait: a number, or a date. 0 if it does not say."""
     if (seconds := _number(text)) is not None:
         return float(seconds)
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, OverflowError):
         return max(0.0, parsedate_to_datetime(text or "").timestamp() - time.time())
     return 0.0
 

@@ -17,8 +17,9 @@ from dbtui.core.paths import write_atomic
 
 
 def is_id(name: str) -> bool:
-    """Whether ``name`` can be a model's name on the hub: ``owner/model``."""
-    return bool(re.fullmatch(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", name, re.ASCII)) and not re.search(r"--|\.\.", name)
+    """Whether ``name`` can be a model's name on the hub: ``owner/model``, and not that of a file that is not there."""
+    shaped = re.fullmatch(r"\w[\w.-]{0,95}/\w[\w.-]{0,95}", name, re.ASCII)
+    return shaped is not None and re.search(r"--|\.\.|\.(safetensors|ckpt)$", name, re.IGNORECASE) is None
 
 
 def is_offline() -> bool:

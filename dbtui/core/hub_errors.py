@@ -14,6 +14,10 @@ class Interruption(Exception):
         self.wait = wait
 
 
+class UnseenError(DbtuiError):
+    """What the hub does not show to whoever asks; it may not be there at all."""
+
+
 def refusal(status: int, name: str, file: str, endpoint: str, logged_in: bool) -> DbtuiError:
     """The error for an HTTP status on a model or one of its files.
 
@@ -37,7 +41,7 @@ def refusal(status: int, name: str, file: str, endpoint: str, logged_in: bool) -
 
 
 def _login_missing(what: str, page: str, endpoint: str, logged_in: bool) -> DbtuiError:
-    return DbtuiError(
+    return UnseenError(
         "The hub asks who you are",
         f"It answered 401 for {what}: it is gated, private or not there, and you are not logged in.",
         f"Check the name, accept the model's terms at {page} if it has any, then `dbtui login`.",
@@ -54,7 +58,8 @@ def _not_accepted(what: str, page: str, endpoint: str, logged_in: bool) -> Dbtui
 
 def _terms_missing(what: str, page: str, endpoint: str, logged_in: bool) -> DbtuiError:
     who = "you are logged in, but your account has no access yet" if logged_in else "you are not logged in"
-    then = "and try again" if logged_in else "then `dbtui login`"
+    again = "and try again. A fine-grained token has to be allowed to read gated models, too"
+    then = again if logged_in else "then `dbtui login`"
     return DbtuiError(
         "The model is gated",
         f"The hub answered 403 for {what}: its terms have to be accepted, and {who}.",

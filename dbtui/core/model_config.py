@@ -33,6 +33,8 @@ class Number:
         return type(value) is int and self.low <= value <= self.high
 
     def words(self) -> str:
+        if self.low == self.high:
+            return f"{self.low:,}"
         return f"{'numbers' if self.each else 'a number'} from {self.low:,} to {self.high:,}"
 
 
@@ -65,7 +67,18 @@ class Words:
         return " or ".join(self.known)
 
 
-Rule = Number | Part | Words
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """What no Stable Diffusion has, though its config may have a place for it."""
+
+    def allows(self, value: object) -> bool:
+        return value is None
+
+    def words(self) -> str:
+        return "left out"
+
+
+Rule = Number | Part | Words | Nothing
 
 CHANNELS = Number(1, 8192, each=True, alone=False)
 GROUPS, LAYERS, PIXELS = Number(1, 1024), Number(1, 16), Number(1, 8192)
@@ -77,6 +90,9 @@ RULES: dict[str, dict[str, Rule]] = {
         "cross_attention_dim": Number(1, 8192),
         "attention_head_dim": Number(1, 1024, each=True),
         "norm_num_groups": GROUPS,
+        "norm_eps": Part(1.0),
+        "downsample_padding": Number(1, 1),
+        "mid_block_scale_factor": Part(100.0),
         "sample_size": Number(1, 1024),
         "down_block_types": Words(("CrossAttnDownBlock2D", "DownBlock2D"), each=True),
         "up_block_types": Words(("UpBlock2D", "CrossAttnUpBlock2D"), each=True),
@@ -109,6 +125,9 @@ RULES: dict[str, dict[str, Rule]] = {
         "beta_schedule": Words(("linear", "scaled_linear", "squaredcos_cap_v2", "sigmoid")),
         "beta_start": Part(1.0),
         "beta_end": Part(1.0),
+        "trained_betas": Nothing(),
+        "timestep_spacing": Words(("linspace", "leading", "trailing")),
+        "steps_offset": Number(0, 1000),
     },
 }
 """By component, what a value has to be if it is there."""

@@ -140,7 +140,14 @@ def _check_tokenizer(folder: Path) -> None:
             "Download or copy the model again.",
         )
     for file in folder.iterdir():
-        _check_plain(file, LARGEST_TOKENIZER)
+        try:
+            _check_plain(file, LARGEST_TOKENIZER)
+        except OSError as error:  # a link that leads nowhere
+            raise DbtuiError(
+                "This model is damaged",
+                f"{printable(file)}: {printable(error.strerror)}.",
+                "Download or copy it again.",
+            ) from error
 
 
 def _check_plain(file: Path, largest: int) -> None:

@@ -29,7 +29,7 @@ from dbtui.core.web_address import PORTS, Address, FetchError, parse_address, re
 
 PIECE = 65536
 EXTENSIONS = {"JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif",
-              "GIF": ".gif", "HEIF": ".heic"}  # fmt: skip
+              "GIF": ".gif", "AVIF": ".avif", "HEIF": ".heic"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,10 @@ def _download(url: str, file: Path, allow_private: bool, deadline: float, report
             if response.status in (301, 302, 303, 307, 308):
                 # Header fields come as Latin-1; the bytes of most are UTF-8.
                 location = response.getheader("Location", "").encode("latin-1").decode("utf-8", "replace")
-                url = urljoin(url, location.strip())
+                try:
+                    url = urljoin(url, location.strip())
+                except ValueError as error:
+                    raise FetchError(f"it leads to what is no address ({printable(error)})") from error
                 continue
             if response.status != 200:
                 raise FetchError(f"the server answered {response.status} {printable(response.reason[:60])}".rstrip())

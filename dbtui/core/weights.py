@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dbtui.core import paths
-from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.errors import DbtuiError, printable, printable_line
 
 LONGEST_HEADER = 25_000_000
 """Bytes, of the 100 million that the format allows: models of this kind have half a million."""
@@ -88,7 +88,7 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 def _short(name: str) -> str:
     """A name out of a file, in a line of a sentence."""
-    text = printable(name).replace("\n", "\\n")
+    text = printable_line(name)
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

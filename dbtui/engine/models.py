@@ -124,9 +124,10 @@ def _tokenizer(base: BaseModel) -> CLIPTokenizer:
     options = {} if base.pad_token is None else {"pad_token": base.pad_token}
     tokenizer = CLIPTokenizer.from_pretrained(base.tokenizer, local_files_only=True, **options)
     text = {"vocab_size": VOCABULARY, "max_position_embeddings": LENGTH, **base.configs["text_encoder"]}
-    # A tokenizer that does not say how much is read of a prompt has a number without end in its place.
+    # A tokenizer that does not say how much is read of a prompt has a number without end in its place. Two of what is
+    # read are its beginning and its end.
     length = tokenizer.model_max_length
-    if not isinstance(length, int) or length > text["max_position_embeddings"]:
+    if not isinstance(length, int) or not 2 < length <= text["max_position_embeddings"]:
         tokenizer.model_max_length = text["max_position_embeddings"]
     highest = max(tokenizer.get_vocab().values(), default=0)
     if highest >= text["vocab_size"]:
@@ -171,11 +172,27 @@ def _fill(base: BaseModel, part: str, module: nn.Module, dtype: torch.dtype) -> 
                 raise _unfit(base, part, f"{place.name} is missing")
             if tuple(shape) != shape_at(place, file.shapes[there[place.name]]):
                 raise _unfit(base, part, f"{place.name} has another shape than the config says")
-        weights = {
-            wanted[name][0]: take(place, lambda source: file.read(there[source])).to(dtype, copy=True).contiguous()
-            for name, place in found.items()
-        }
+        weights = {}
+        for name, place in found.items():
+            weight = take(place, lambda source: file.read(there[source]))
+            if not _is_finite(weight):
+                raise _not_finite(base, part, place.name)
+            weights[wanted[name][0]] = weight.to(dtype, copy=True).contiguous()
     module.load_state_dict(weights, strict=True, assign=True)
+
+
+def _is_finite(weight: Tensor) -> bool:
+    """Whether all of ``weight`` are numbers. Their sum tells at a fraction of the price; it may overflow, though."""
+    return bool(torch.isfinite(weight.sum(dtype=torch.float32))) or bool(torch.isfinite(weight).all())
+
+
+def _not_finite(base: BaseModel, part: str, name: str) -> DbtuiError:
+    return DbtuiError(
+        "The model is damaged",
+        f"{printable(base.weights[part])}: {printable(name)} has values that are no numbers ({part}). "
+        "Nothing was loaded.",
+        "Download or copy the model again; if it stays so, it was made so, and another one is needed.",
+    )
 
 
 def _unfit(base: BaseModel, part: str, why: str) -> DbtuiError:

@@ -7,9 +7,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
+from PIL import Image
 
 from dbtui.core.run import runs
 
@@ -71,6 +73,53 @@ def test_a_terminal_of_sixteen_colours_is_used_as_one(terminal: Callable[..., An
 def test_without_a_terminal_there_is_help() -> None:
     result = subprocess.run([sys.executable, "-m", "dbtui"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert result.returncode == 0 and result.stdout.startswith("Usage:") and "\x1b" not in result.stdout
+
+
+def test_what_libraries_say_of_a_damaged_photo_is_not_in_the_window(
+    terminal: Callable[..., Any], photos: Path, photo: Callable[..., Image.Image]
+) -> None:
+    photo(1).save(photos / "good.tif", compression="tiff_adobe_deflate")
+    data = bytearray((photos / "good.tif").read_bytes())
+    data[1000:1100] = bytes(100)
+    (photos / "bad.tif").write_bytes(data)
+    read = f"from PIL import Image; Image.open({str(photos / 'bad.tif')!r}).load()"
+    outside = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True)
+    assert "ZIPDecode" in outside.stderr.split("Traceback")[0], "the library in C says so by itself"
+    with terminal(100, 30) as screen:
+        screen.wait_for("Try the demo")
+        screen.type("n")
+        screen.wait_for("Folder")
+        screen.read(1.0)
+        written = screen.written
+        screen.type(f"/\x15{photos}\r")
+        screen.wait_for("bad.tif")
+        screen.wait_until_quiet()
+        assert "damaged" in screen.text or "cannot" in screen.text
+        assert b"ZIPDecode" not in written + screen.written
+        screen.type("\x03\x03")
+        wait(lambda: screen.process.poll() is not None)
+        assert screen.process.returncode == 0
+
+
+def test_a_pipe_among_the_photos_is_not_waited_for(
+    terminal: Callable[..., Any], photos: Path, photo: Callable[..., Image.Image]
+) -> None:
+    os.mkfifo(photos / "a.jpg")
+    (photos / "b.jpg").symlink_to("nowhere")
+    photo(1).save(photos / "c.jpg")
+    with terminal(100, 30, "--images", "blocks") as screen:
+        screen.wait_for("Try the demo")
+        screen.type("n")
+        screen.wait_for("Folder")
+        screen.read(1.0)
+        screen.type(f"/\x15{photos}\r")
+        screen.wait_for("a.jpg is not used: not a regular file")
+        screen.wait_for("\N{UPPER HALF BLOCK}")  # of a picture behind the pipe
+        screen.wait_until_quiet()
+        assert "Errno" not in screen.text
+        screen.type("\x03\x03")
+        wait(lambda: screen.process.poll() is not None)
+        assert screen.process.returncode == 0
 
 
 def test_a_way_to_draw_pictures_that_does_not_exist_is_refused(terminal: Callable[..., Any]) -> None:

@@ -234,6 +234,23 @@ def test_any_part_whose_class_is_in_the_folder_is_refused(
         find_model(str(hollow_model))
 
 
+@pytest.mark.parametrize("target", ["nowhere", "tokenizer_config.json"])
+def test_a_link_that_leads_nowhere_is_named(target: str, hollow_model: Path) -> None:
+    file = hollow_model / "tokenizer" / "tokenizer_config.json"
+    file.unlink()
+    file.symlink_to(target)
+    with pytest.raises(DbtuiError, match="damaged") as caught:
+        find_model(str(hollow_model))
+    assert "tokenizer_config.json" in caught.value.message
+
+
+def test_a_file_name_cannot_add_lines_to_what_is_said_of_it(hollow_model: Path) -> None:
+    (hollow_model / UNET).rename(hollow_model / "unet" / "x\nAll is well.bin")
+    with pytest.raises(DbtuiError, match="weights are missing") as caught:
+        find_model(str(hollow_model))
+    assert r"x\nAll is well.bin" in caught.value.message
+
+
 def test_an_inpainting_unet_is_refused_by_its_channels(hollow_model: Path, edit_json: Callable[..., None]) -> None:
     edit_json(hollow_model / "unet" / "config.json", in_channels=9)
     with pytest.raises(DbtuiError, match="9 channels"):
@@ -250,7 +267,10 @@ def test_an_inpainting_unet_is_refused_by_its_channels(hollow_model: Path, edit_
      ("vae", {"latent_channels": 16}), ("vae", {"scaling_factor": float("nan")}), ("vae", {"layers_per_block": 10**6}),
      ("text_encoder", {"num_hidden_layers": 10**7}), ("text_encoder", {"vocab_size": 10**12}),
      ("text_encoder", {"num_attention_heads": 5}), ("text_encoder", {"hidden_act": "evil"}),
-     ("scheduler", {"num_train_timesteps": 10**9}), ("scheduler", {"beta_schedule": "evil"})],
+     ("unet", {"norm_eps": "x"}), ("unet", {"downsample_padding": 7}), ("unet", {"mid_block_scale_factor": 0}),
+     ("scheduler", {"num_train_timesteps": 10**9}), ("scheduler", {"beta_schedule": "evil"}),
+     ("scheduler", {"trained_betas": [1] * 10}), ("scheduler", {"timestep_spacing": "evil"}),
+     ("scheduler", {"steps_offset": -5})],
 )  # fmt: skip
 def test_a_config_that_makes_no_sense_is_refused_with_the_value(
     part: str, changes: dict, hollow_model: Path, edit_json: Callable[..., None]

@@ -150,13 +150,18 @@ def test_an_unknown_preset_is_refused_with_the_nearest() -> None:
      ("training.learning_rate", math.inf), ("training.learning_rate", -1e-6), ("data.resolution", 63),
      ("data.resolution", "huge"), ("training.precision", "fp23"), ("prior.enabled", 1), ("prior.weight", 11),
      ("sampling.prompts", "one"), ("sampling.prompts", [1]), ("concept.prompt", "x" * 10_001),
-     ("data.folder", "/photos/\udcff"), ("data.exclude", ["\udcff.jpg"]), ("training.seed", -1)],
+     ("data.exclude", ["\udcff.jpg"]), ("training.seed", -1)],
 )  # fmt: skip
 def test_a_value_out_of_bounds_is_refused_by_the_name_of_its_field(key: str, value: object) -> None:
     with pytest.raises(UsageError) as caught:
         Config().replace({key: value})  # type: ignore[dict-item]
     assert caught.value.title.startswith(f"{key} cannot be ")
     assert FIELDS[key].range in caught.value.message
+
+
+def test_a_path_that_is_not_text_is_refused_for_that() -> None:
+    with pytest.raises(UsageError, match=r"data.folder cannot be used: /photos/\\udcff is not in UTF-8"):
+        Config().replace({"data.folder": "/photos/\udcff"})
 
 
 def test_bounds_themselves_are_allowed() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +126,37 @@ def test_what_is_no_picture_is_skipped_with_its_reason(bears: Path) -> None:
     assert "folder" in found["more"]
 
 
+def test_photos_of_today_are_read_or_told_from_what_is_no_picture(photos: Path, photo: Photo) -> None:
+    photo(1).save(photos / "a.avif")
+    (photos / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200))
+    report = scan(photos, 64)
+    assert [(p.path.name, p.width, p.height) for p in report.pictures] == [("a.avif", 160, 120)]
+    assert "pillow-heif" in reasons(report)["phone.heic"] and "HEIC" in reasons(report)["phone.heic"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
+def test_a_large_picture_with_transparency_takes_no_more_memory_than_three(photos: Path) -> None:
+    side = 3000
+    Image.new("P", (side, side)).save(photos / "large.png", transparency=0)
+    Image.new("RGBA", (side, side)).save(photos / "other.png")
+    look = """
+import re, sys
+from pathlib import Path
+from dbtui.core.dataset import examine
+def peak():
+    return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+examine(Path(sys.argv[1]))
+before = peak()
+examine(Path(sys.argv[2]))
+print(peak() - before)
+"""
+    usual = str(paths.mini_dir() / "subjects" / "robot" / "1.jpg")
+    for name in ("large.png", "other.png"):
+        command = [sys.executable, "-c", look, usual, str(photos / name)]
+        took = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) * 1024
+        assert took < 3 * 4 * side * side, name  # Pillow has four bytes for a pixel
+
+
 def test_a_link_to_a_photo_is_used(photos: Path) -> None:
     for number in (1, 2, 3):
         (photos / f"{number}.jpg").symlink_to(paths.mini_dir() / "subjects" / "robot" / f"{number}.jpg")
@@ -154,7 +187,7 @@ def test_escape_sequences_in_file_names_reach_no_message(photos: Path, photo: Ph
         scan(photos, 512)
     text += f"{caught.value.title}{caught.value.message}{caught.value.hint}"
     assert r"\x1b[31m" in text
-    assert not set("\x1b\x07\u202e") & set(text)
+    assert not set("\n\x1b\x07\u202e") & set(text)
 
 
 def test_a_file_name_that_is_not_text_can_be_told(bears: Path) -> None:

@@ -125,7 +125,7 @@ def test_few_colours_become_rgb(mode: str, photos: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"hello", b"<svg/>", b"%!PS-Adobe-3.0 EPSF-3.0", b"P6 9 9 255 "])
 def test_what_is_not_a_photo_is_refused_in_words(content: bytes, photos: Path) -> None:
     (photos / "a.jpg").write_bytes(content)
-    with pytest.raises(UnusableError, match="not a picture of a known format"):
+    with pytest.raises(UnusableError, match="not a picture of a known format" if content else "empty"):
         open_picture(photos / "a.jpg")
 
 

@@ -197,7 +197,7 @@ def test_what_is_no_picture_is_refused(server: Server, fails: Callable, picture:
     page = fails(server.serve("/page", b"<html>login</html>" * 50, kind="text/html\x1b[31m"))
     assert "not a picture" in page and r"text/html\x1b[31m" in page and "\x1b" not in page
     assert "damaged" in fails(server.serve("/cut", picture()[:-500]))
-    assert "not a picture" in fails(server.serve("/none", b""))
+    assert "empty" in fails(server.serve("/none", b""))
 
 
 def test_a_bomb_of_pixels_is_refused(server: Server, fails: Callable) -> None:
@@ -272,6 +272,7 @@ def test_redirects_end(server: Server, fails: Callable) -> None:
         ("file:///etc/passwd", "'file' is neither"),
         ("//user:secret@127.0.0.1/a.png", "password"),
         ("http://[::ffff:169.254.169.254]/", "which no web server has"),
+        ("http://[::1", "what is no address"),
     ],
 )
 def test_where_a_redirect_leads_is_judged_again(server: Server, fails: Callable, to: str, words: str) -> None:

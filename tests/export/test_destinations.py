@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,8 @@ def rex(home: Path) -> Concept:
         ("rex.ckpt", "", "rex.ckpt", "ckpt"),
         ("rex.v2", "ckpt", "rex.v2.ckpt", "ckpt"),
         (".", "safetensors", "rex.safetensors", "safetensors"),
+        ("REX.CKPT", "", "REX.ckpt", "ckpt"),
+        ("rex.SafeTensors", "safetensors", "rex.safetensors", "safetensors"),
         ("./", "ckpt", "rex.ckpt", "ckpt"),
     ],
 )
@@ -77,6 +81,9 @@ def test_home_and_links_are_followed(shelf: Path, monkeypatch: pytest.MonkeyPatc
         ("", "", "No destination"),
         ("rex.ckpt", "safetensors", "ends in .ckpt and the format is safetensors"),
         ("rex.safetensors", "diffusers", "ends in .safetensors and the format is diffusers"),
+        ("rex.pt", "", "ends in .pt"),
+        ("rex.GGUF", "", "ends in .GGUF"),
+        ("rex\udcff.ckpt", "", "not UTF-8"),
         ("no/such/rex", "", "does not exist"),
         ("file/rex", "", "is not a folder"),
         ("file/deep/rex.ckpt", "", "does not exist"),
@@ -131,6 +138,25 @@ def test_an_export_with_a_stranger_in_it_is_not_replaced(shelf: Path) -> None:
     (folder / "unet" / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"unet/notes\.txt"):
         make_order("rex", str(folder), overwrite=True)
+
+
+@pytest.mark.parametrize("format", ["diffusers", "safetensors"])
+def test_an_export_that_a_concept_was_taught_on_is_not_replaced(
+    format: str, rex: Concept, exported: Callable, shelf: Path
+) -> None:
+    source = exported("sd1", format, True).path
+    base = shelf / f"base{source.suffix}"
+    shutil.copytree(source, base) if source.is_dir() else shutil.copy(source, base)
+    concept = replace(rex, base=str(base))
+    (rex.path / "concept.toml").write_text(concept.to_toml())
+    (shelf / "link").symlink_to(base)
+    for place in (base, shelf / "link"):
+        if place.suffix == base.suffix:
+            with pytest.raises(UsageError, match=r"rex was taught on .* needs it") as caught:
+                make_order("rex", str(place), format, overwrite=True)
+            assert "base-2" in caught.value.hint
+    (rex.path / "concept.toml").write_text(rex.to_toml())
+    make_order("rex", str(base), format, overwrite=True)
 
 
 def test_an_empty_folder_is_as_good_as_none(shelf: Path) -> None:

@@ -80,6 +80,8 @@ class Hub(ThreadingHTTPServer):
         self.seen: list[Seen] = []
         self.storage: Hub | None = None
         """Another host, to which requests for large files are sent."""
+        self.sizes = ""
+        """What is said of the size of large files, if it is not the truth."""
         self.accounts = {TOKEN: "somebody"}
         self.lock = threading.Lock()
 
@@ -172,7 +174,11 @@ class Handler(BaseHTTPRequestHandler):
         if dialect.etags in etag:
             headers["ETag"] = f'"{etag[dialect.etags]}"'
         if dialect.linked and large:
-            headers |= {"X-Linked-Etag": f'"{sha256}"', "X-Linked-Size": str(len(data)), "ETag": '"of-the-storage"'}
+            headers |= {
+                "X-Linked-Etag": f'"{sha256}"',
+                "X-Linked-Size": self.server.sizes or str(len(data)),
+                "ETag": '"of-the-storage"',
+            }
         return headers | ({"X-Repo-Commit": COMMIT} if dialect.commit else {})
 
     def send(

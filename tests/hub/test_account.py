@@ -88,6 +88,17 @@ def test_bytes_that_are_no_text_are_no_token(hub: Any, hub_environment: dict[str
     assert not token_file.exists()
 
 
+def test_a_token_that_cannot_be_read_is_said_to_be_that(hub: Any, dbtui: Command, token_file: Path) -> None:
+    token_file.parent.mkdir()
+    token_file.write_bytes(f"{hub.token}\xff".encode("latin-1"))
+    for command in (["sample", "tiny/sd", "a toy"], ["doctor"]):
+        result = dbtui(*command, hub=hub)
+        assert "it is no text" in result.stderr + result.stdout and "dbtui logout" in result.stderr + result.stdout
+        assert "Traceback" not in result.stderr and hub.token not in result.stderr + result.stdout
+    assert hub.seen == []
+    assert dbtui("logout", hub=hub).returncode == 0 and not token_file.exists()
+
+
 def test_a_token_that_is_given_as_an_argument_is_not_repeated(hub: Any, dbtui: Command, token_file: Path) -> None:
     result = dbtui("login", "hf_on_the_command_line", hub=hub)
     assert result.returncode == 2 and not token_file.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
@@ -40,7 +41,7 @@ def log_in(token: str) -> None:
         (401, False, ["401", "not logged in", "dbtui login", "{page}"]),
         (401, True, ["401", "token", "dbtui login", "{page}"]),
         (403, False, ["gated", "not logged in", "dbtui login", "{page}"]),
-        (403, True, ["gated", "you are logged in", "Accept", "{page}"]),
+        (403, True, ["gated", "you are logged in", "Accept", "fine-grained", "{page}"]),
         (404, False, ["404", "not logged in", "{page}"]),
         (418, False, ["418", "{page}"]),
     ],
@@ -67,6 +68,10 @@ def test_a_name_that_is_misspelt_is_answered_with_the_nearest(hub: Any) -> None:
     with pytest.raises(UsageError) as caught:
         make_plan("stable-diffusion-v1-5/stable-difusion-v1-5", Listener())
     assert "Did you mean stable-diffusion-v1-5/stable-diffusion-v1-5?" in caught.value.hint
+    hub.fail("/api/models", status=401)  # as the public hub answers for what is not there, where nobody is logged in
+    with pytest.raises(DbtuiError, match="401") as refused:
+        make_plan("tiny/sdd", Listener())
+    assert "Did you mean tiny/sd?" in refused.value.hint and "dbtui login" in refused.value.hint
 
 
 @pytest.mark.parametrize("path", ["/api/models", "unet/config.json", UNET])
@@ -91,6 +96,41 @@ def test_a_hub_that_stays_busy_is_named(hub: Any, waits: list[float]) -> None:
     with pytest.raises(DbtuiError, match="1:00:00"):
         download()
     assert not waits, "an hour is not waited out"
+
+
+@pytest.mark.parametrize("wait", ["9" * 400, "9" * 5000, "-5", "Fri, 99 Nov 99999999999 00:00:00 GMT", "soon"])
+def test_a_time_to_wait_that_makes_no_sense_is_as_good_as_none(wait: str, hub: Any, waits: list[float]) -> None:
+    hub.fail("/api/models", status=429, headers={"Retry-After": wait}, times=1)
+    download()
+    assert waits == [1.0]
+
+
+@pytest.mark.parametrize("size", ["9" * 400, "9" * 5000, "-1", "x"])
+def test_a_size_that_makes_no_sense_is_as_good_as_none(size: str, hub: Any) -> None:
+    hub.sizes = size
+    download()
+    assert not is_missing(hub.name)
+
+
+def test_a_part_that_is_no_part_is_named_and_what_arrived_is_kept(hub: Any, waits: list[float]) -> None:
+    hub.fail(UNET, cut=100, times=1)
+    for said in (f"bytes {'9' * 5000}-1/2", "all of it"):
+        hub.fail(UNET, status=206, headers={"Content-Range": said})
+        with pytest.raises(DbtuiError, match="makes no sense") as caught:
+            download()
+        assert "kept" in caught.value.hint
+        hub.faults.pop()
+    (partial,) = hub_cache.cache_root().rglob("*.incomplete")
+    assert partial.stat().st_size == 100
+    download()
+    assert not is_missing(hub.name)
+
+
+def test_names_that_are_no_text_are_only_names(hub: Any) -> None:
+    hub.speak(commit=False)
+    hub.files["\ud800.bin"] = b""
+    download()
+    assert not is_missing(hub.name)
 
 
 def test_a_hub_that_cannot_be_reached_is_named(hub: Any, waits: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +168,24 @@ def test_the_token_goes_to_the_hub_and_not_to_where_it_sends_on(hub: Any, start_
     download()
     assert [seen.start for seen in hub.storage.asked(UNET)][1:] == ["", "bytes=100-"]
     assert {seen.token for seen in hub.storage.seen} == {""}
+
+
+def test_a_password_in_the_address_is_shown_to_the_hub_and_to_nobody_else(
+    hub: Any, start_hub: Callable[..., Any], waits: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in(hub.token)
+    monkeypatch.setenv("HF_ENDPOINT", hub.url.replace("://", "://somebody:p%40ss@"))
+    hub.storage = start_hub(hub.files)
+    plan = download()
+    assert {seen.token for seen in hub.seen} == {"Basic " + b64encode(b"somebody:p@ss").decode()}
+    assert {seen.token for seen in hub.storage.seen} == {""}
+    shutil.rmtree(hub_cache.cache_root())
+    hub.server_close()
+    said: list[str] = []
+    with pytest.raises(DbtuiError, match="cannot be reached") as caught:
+        download(Listener(say=said.append))
+    text = f"{caught.value} {caught.value.hint} {said} {plan.words()}"
+    assert hub.url in text and "p%40ss" not in text and "p@ss" not in text
 
 
 def test_a_redirect_to_a_file_of_this_machine_is_not_followed(hub: Any, waits: list[float]) -> None:
@@ -189,7 +247,21 @@ def test_offline_asks_nobody(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mini", "../evil", "a/../b", "a--b/c", "a/b/c", "/abs/path", "~/x", "a/b\n", "", "a/" + "b" * 200]
+    "name",
+    [
+        "mini",
+        "../evil",
+        "a/../b",
+        "a--b/c",
+        "a/b/c",
+        "/abs/path",
+        "~/x",
+        "a/b\n",
+        "",
+        "a/" + "b" * 200,
+        "a/b.ckpt",
+        "a/b.Safetensors",
+    ],
 )
 def test_what_is_no_id_never_reaches_the_hub(name: str, hub: Any) -> None:
     assert not is_missing(name) and hub.seen == []

@@ -174,6 +174,47 @@ def test_a_file_whose_weights_do_not_fit_is_refused_by_the_name_of_one(
     assert name in caught.value.message
 
 
+@pytest.mark.parametrize("part", COMPONENTS)
+@pytest.mark.parametrize("form", ["folder", "model.safetensors", "model.ckpt"])
+def test_weights_that_are_no_numbers_are_refused_by_the_name_of_one(
+    form: str, part: str, tiny_folder: TinyFolder, tmp_path: Path
+) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+    from tiny_models import make_file
+
+    from dbtui.engine.models import load_models
+
+    model = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "folder"))
+    (file,) = (model / part).glob("*.safetensors")
+    tensors = {name: tensor.half() for name, tensor in load_file(file).items()}
+    last = sorted(name for name in tensors if tensors[name].ndim == 2)[-1]
+    tensors[last][:] = 60_000  # whose sum has no place in 16 bit, and is none of the file's faults
+    save_file(tensors, file)
+    load_models(find_model(str(model if form == "folder" else make_file("sd1", model, tmp_path / form))))
+    for wrong in (float("nan"), float("inf")):
+        tensors[last][-1, -1] = wrong
+        save_file(tensors, file)
+        path = model if form == "folder" else make_file("sd1", model, tmp_path / form)
+        with pytest.raises(DbtuiError, match="no numbers") as caught:
+            load_models(find_model(str(path)))
+        assert last.split(".")[-1] in caught.value.message and part in caught.value.message
+
+
+@pytest.mark.parametrize("said", [-5, 0, 2, True, "77", 10**30])
+def test_a_length_that_no_prompt_has_is_not_believed(
+    said: object, tiny_folder: TinyFolder, tmp_path: Path, edit_json: Callable[..., None]
+) -> None:
+    import shutil
+
+    from dbtui.engine.models import load_models
+
+    folder = Path(shutil.copytree(tiny_folder("sd1"), tmp_path / "model"))
+    edit_json(folder / "tokenizer" / "tokenizer_config.json", model_max_length=said)
+    assert load_models(find_model(str(folder))).token_ids(["a photo"]).shape == (1, 77)
+
+
 def test_a_config_that_describes_far_more_than_its_file_has_is_refused_before_memory_is_taken(
     tiny_folder: TinyFolder, tmp_path: Path, edit_json: Callable[..., None]
 ) -> None:

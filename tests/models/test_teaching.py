@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dbtui.core import paths
 from dbtui.core.base_model import find_model
 from dbtui.core.config import Config
 from dbtui.core.library import find_sound_concept
@@ -63,6 +64,23 @@ def test_a_velocity_model_in_one_file_is_taught_and_drawn_from(
     assert before.keys() == after.keys() and any((before[name] != after[name]).any() for name in before)
     dbtui("sample", "bear", BEAR.prompt, "--rows", "1", "--cols", "2", "--steps", "2", "--out", tmp_path / "out")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["000.png", "001.png", "grid.png"]
+
+
+def test_a_model_that_cannot_be_loaded_leaves_no_folder_for_its_pictures(
+    tiny_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(tiny_file("sd1"))
+    del tensors["model.diffusion_model.middle_block.2.in_layers.0.weight"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "mine").mkdir()
+    for place in ([], ["--out", tmp_path / "new"], ["--out", tmp_path / "mine"]):
+        command = ["sample", tmp_path / "model.safetensors", "a dog", "--rows", "1", "--cols", "1", *place]
+        done = subprocess.run([sys.executable, "-m", "dbtui", *map(str, command)], capture_output=True, text=True)
+        assert done.returncode == 1 and "is missing" in done.stderr
+    assert not any(paths.pictures_dir().rglob("*")) and not (tmp_path / "new").exists()
+    assert (tmp_path / "mine").is_dir(), "it was there before"
 
 
 def test_what_was_taken_for_granted_is_said_before_the_run_starts(
