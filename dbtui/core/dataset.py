@@ -18,8 +18,9 @@ FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF"]
 """Those of them that Pillow was built with are read; HEIF is in a package of its own."""
 HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 """What the photos of an iPhone say that they are, behind ``ftyp``."""
-LARGEST = 400_000_000
-"""Pixels above which a file is taken for an attack on memory, not a photo."""
+LARGEST = 250_000_000
+"""Pixels above which a file is taken for an attack on memory, not a photo; phones take 200 million."""
+Image.MAX_IMAGE_PIXELS = LARGEST // 2  # Pillow warns above that, and refuses twice as many
 SMALLEST = 16
 """Pixels on the short side under which there is nothing to learn from."""
 FEWEST = 3
@@ -124,8 +125,6 @@ def open_picture(path: Path, side: int = 0) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd files would land on the screen
             with Image.open(path, formats=_formats()) as image:
-                if image.width * image.height > LARGEST:
-                    raise UnusableError(f"{image.width} x {image.height} pixels are more than a photo has")
                 if side:
                     image.draft("RGB", (side, side))
                 image.load()
@@ -136,7 +135,7 @@ def open_picture(path: Path, side: int = 0) -> Image.Image:
     except Image.UnidentifiedImageError:
         raise UnusableError(_unknown(path)) from None
     except Image.DecompressionBombError:
-        raise UnusableError("more pixels than a photo has") from None
+        raise UnusableError(f"more than {LARGEST:,} pixels, which no photo has") from None
     except MemoryError:
         raise UnusableError("too large for memory") from None
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, OverflowError) as error:

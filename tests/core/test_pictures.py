@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dbtui.core.dataset import UnusableError, open_picture, square
+from dbtui.core.dataset import UnusableError, examine, open_picture, square
 
 Photo = Callable[..., Image.Image]
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -138,6 +138,14 @@ def test_a_picture_with_absurdly_many_pixels_is_refused_before_it_is_decoded(pho
     (photos / "bomb.png").write_bytes(b"\x89PNG\r\n\x1a\n" + data)
     with pytest.raises(UnusableError, match="pixels"):
         open_picture(photos / "bomb.png")
+
+
+def test_a_photo_of_200_megapixels_is_one(photos: Path) -> None:
+    """As phones take them."""
+    Image.new("L", (16_320, 12_240), 90).save(photos / "phone.jpg")
+    picture = open_picture(photos / "phone.jpg", 512)
+    assert min(picture.size) >= 512 and picture.getpixel((9, 9)) == (90, 90, 90)
+    assert examine(photos / "phone.jpg").width == 16_320
 
 
 @pytest.mark.filterwarnings("error")
