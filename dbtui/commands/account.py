@@ -26,11 +26,11 @@ def login(words: tuple[str, ...], as_json: bool) -> int:
 
     It is asked for and not shown while it is typed, or read from standard input: `dbtui login < FILE`.
     """
-    from dbtui.core import hub
+    from dbtui.core import hub, hub_account
     from dbtui.core.hub_cache import is_offline
     from dbtui.terminal import result, result_json, say
 
-    page = f"{hub.endpoint()}/settings/tokens"
+    page = f"{hub_account.endpoint()}/settings/tokens"
     if words:
         raise UsageError(
             "A token is not an argument",
@@ -39,9 +39,9 @@ def login(words: tuple[str, ...], as_json: bool) -> int:
         )
     token = _read_token(page)
     account = None if is_offline() else hub.whoami(token)
-    path = hub.store_token(token)
+    path = hub_account.store_token(token)
     if account is None:
-        say(f"{hub.endpoint()} did not say whose token it is; it was stored unchecked.", "yellow")
+        say(f"{hub_account.endpoint()} did not say whose token it is; it was stored unchecked.", "yellow")
     for name in VARIABLES:
         if os.environ.get(name):
             say(f"{name} is set in the environment and goes before the stored token.", "yellow")
@@ -56,15 +56,15 @@ def login(words: tuple[str, ...], as_json: bool) -> int:
 @json_option
 def logout(as_json: bool) -> int:
     """Remove the hub's token from this machine."""
-    from dbtui.core import hub
+    from dbtui.core import hub_account
     from dbtui.terminal import result, result_json, say
 
-    removed = hub.forget_tokens()
+    removed = hub_account.forget_tokens()
     for name in VARIABLES:
         if os.environ.get(name):
             say(f"{name} is set in the environment and is still a login; unset it.", "yellow")
     if as_json:
-        result_json({"logged_in": hub.logged_in(), "removed": [str(path) for path in removed]})
+        result_json({"logged_in": hub_account.logged_in(), "removed": [str(path) for path in removed]})
     else:
         result(f"Logged out. Removed {', '.join(map(str, removed))}." if removed else "Nobody was logged in.")
     return DONE

@@ -14,6 +14,7 @@ from dbtui.core.base_model import MINI, Coming, weights_names
 from dbtui.core.config import DEFAULT_MODEL
 from dbtui.core.errors import DbtuiError, UsageError, printable, printable_line
 from dbtui.core.hub import Facts, Listing
+from dbtui.core.hub_account import endpoint
 from dbtui.core.hub_cache import Snapshot, cache_root, cached_models, find_snapshot, is_id, is_offline
 from dbtui.core.hub_errors import UnseenError
 from dbtui.core.model_folder import COMPONENTS, LARGEST_CONFIG, LARGEST_TOKENIZER, check_index, read_configs, read_json
@@ -86,7 +87,7 @@ class Plan:
         size = f"{'at least ' if untold else ''}{format_bytes(self.size)}" if self.size else "of unknown size"
         return (
             f"{self.snapshot.name} is not on this machine yet: {plural(len(self.weights), 'file')}, "
-            f"{size}{here}, from {hub.endpoint()} into {cache_root()}, "
+            f"{size}{here}, from {endpoint()} into {cache_root()}, "
             f"where {format_bytes(free_space(cache_root()))} are free.{precision}"
         )
 

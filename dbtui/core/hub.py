@@ -1,4 +1,4 @@
-"""The hub over HTTP: who asks, what a repository has, the bytes of a file, and refusals in words.
+"""The hub over HTTP: what a repository has, the bytes of a file, and refusals in words.
 
 Two kinds of requests are all it needs: the list of a model's files, and the files themselves. The
 standard library makes them, so that every redirect, range and header is decided here.
@@ -9,27 +9,23 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import os
 import re
 import ssl
 import time
 import urllib.request
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from dbtui import __version__
 from dbtui.core import web_address
-from dbtui.core.errors import DbtuiError, UsageError, printable
-from dbtui.core.hub_cache import hub_library
+from dbtui.core.errors import DbtuiError, printable
+from dbtui.core.hub_account import authorization, endpoint, logged_in
 from dbtui.core.hub_errors import Interruption, refusal
-from dbtui.core.paths import make_private, write_atomic
 
 TIMEOUT = 10.0
 """Seconds without a byte after which a connection counts as cut."""
@@ -75,60 +71,6 @@ class Answer:
         """The bytes that have arrived, at most ``size``; none at the end. Raises Interruption."""
         with _connection_errors("The download was cut"):
             return self._response.read1(size)
-
-
-def endpoint() -> str:
-    """The hub's address: ``HF_ENDPOINT`` without the name and password that may be in it, or the public one."""
-    address = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    return re.sub("(?<=://)[^/]*@", "", address, count=1).rstrip("/")
-
-
-def _authorization() -> str | None:
-    """What is shown to the hub alone: the name and password in ``HF_ENDPOINT``, as some mirrors want them, or a token."""
-    if match := re.match("https?://([^/]*)@", os.environ.get("HF_ENDPOINT", "")):
-        return f"Basic {b64encode(unquote(match[1]).encode()).decode()}"
-    return f"Bearer {secret}" if (secret := token()) else None
-
-
-def page(name: str) -> str:
-    """Where a person reads about the model, and accepts its terms."""
-    return f"{endpoint()}/{name}"
-
-
-def token() -> str | None:
-    """The token of whoever is logged in, wherever huggingface_hub finds it. Raises UsageError if it cannot be read."""
-    library = hub_library()
-    try:
-        return library.get_token()
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(
-            "The hub's token cannot be read",
-            f"{printable(library.constants.HF_TOKEN_PATH)}: {why}.",
-            "`dbtui logout` removes it and `dbtui login` stores another; HF_HOME names the folder that it is in.",
-        ) from None  # the error has what was read
-
-
-def logged_in() -> bool:
-    """Whether there is a token to show to the hub."""
-    return bool(token())
-
-
-def store_token(secret: str) -> Path:
-    """Keep a token where huggingface_hub, and with it every tool of the hub, looks for it; readable by this user alone."""
-    path = Path(hub_library().constants.HF_TOKEN_PATH)
-    make_private(path.parent)
-    write_atomic(path, secret)
-    return path
-
-
-def forget_tokens() -> list[Path]:
-    """Remove the token and the named ones that ``hf auth login`` keeps beside it; returns the files that were removed."""
-    constants = hub_library().constants
-    there = [p for p in (Path(constants.HF_TOKEN_PATH), Path(constants.HF_STORED_TOKENS_PATH)) if p.exists()]
-    for path in there:
-        path.unlink()
-    return there
 
 
 def list_files(name: str) -> Listing:
@@ -241,7 +183,7 @@ def _ask(
 
     The token goes to the hub alone: a redirect to another host does not get it.
     """
-    shown = f"Bearer {secret}" if secret else _authorization()
+    shown = f"Bearer {secret}" if secret else authorization()
     url, facts = endpoint() + path, Facts()
     for _ in range(MOST_REDIRECTS):
         with _connection_errors():

@@ -15,6 +15,7 @@ from typing import TypeVar
 from dbtui.core import hub
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.core.hub import Facts, Listing
+from dbtui.core.hub_account import page
 from dbtui.core.hub_cache import Snapshot
 from dbtui.core.hub_errors import Interruption
 from dbtui.core.units import format_bytes, format_duration
@@ -126,7 +127,7 @@ class Receiver:
             raise DbtuiError(
                 "A file from the hub is wrong",
                 f"{printable(file)} of {name}: {wrong}. It was removed; what else had arrived was kept.",
-                f"Try again. If it stays so, the files at {hub.page(name)} are damaged.",
+                f"Try again. If it stays so, the files at {page(name)} are damaged.",
             ) from None
         except OSError as error:
             raise _disk_error(error, partial) from error

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from dbtui import __version__
-from dbtui.core import hub, paths
+from dbtui.core import hub_account, paths
 from dbtui.core.errors import UsageError
 from dbtui.core.hub_cache import cache_root, is_offline
 from dbtui.core.tty import Capabilities, has_terminal
@@ -237,13 +237,13 @@ def check_hub() -> Check:
             "Hub", "login", "offline: HF_HUB_OFFLINE is set, nothing is downloaded", NOTE, "unset HF_HUB_OFFLINE"
         )
     try:
-        logged_in = hub.logged_in()
+        logged_in = hub_account.logged_in()
     except UsageError as error:
         return Check("Hub", "login", error.message, PROBLEM, error.hint)
     if logged_in:
-        return Check("Hub", "login", f"there is a token for {hub.endpoint()}")
+        return Check("Hub", "login", f"there is a token for {hub_account.endpoint()}")
     hint = "Only gated and private models need one: dbtui login"
-    return Check("Hub", "login", f"no token for {hub.endpoint()}", NOTE, hint)
+    return Check("Hub", "login", f"no token for {hub_account.endpoint()}", NOTE, hint)
 
 
 COLOURS = {"truecolor": "16.7 million colours", "256": "256 colours", "16": "16 colours"}

@@ -29,7 +29,7 @@ def download(listener: Listener | None = None) -> Plan:
 
 
 def log_in(token: str) -> None:
-    from dbtui.core.hub import store_token
+    from dbtui.core.hub_account import store_token
 
     store_token(token)
 
