@@ -73,6 +73,7 @@ def folder(tmp_path: Path) -> Path:
         (["rm", "nobody", "--yes"], "There is no concept"),
         (["demo", "--subject", "robt"], "Did you mean 'robot'?"),
         (["trian"], "No such command"),
+        (["bench", "--arguments", "'open"], "--arguments cannot be"),
     ],
 )
 def test_wrong_use_is_answered_in_words(folder: Path, arguments: list[str], words: str) -> None:
@@ -115,6 +116,29 @@ def test_errors_are_json_where_json_was_asked_for() -> None:
     result = dbtui("show", "nobody", "--json")
     assert result.returncode == 2
     assert json.loads(result.stdout)["error"]["title"] == "There is no concept 'nobody'"
+    result = dbtui("show", "--json")
+    assert result.returncode == 2
+    assert json.loads(result.stdout)["error"]["hint"].endswith("dbtui show --help")
+
+
+@pytest.mark.parametrize("command", ["where", "--help", "show nobody --json"])
+def test_an_output_that_takes_nothing_is_told_and_failed(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is printed leaves Python as it ends, as mostly
+    line = f"{shlex.quote(sys.executable)} -m dbtui {command}"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(shlex.split(line), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "The output could not be written: No space left on device." in done.stderr
+    assert "Exception" not in done.stderr and "dbtui where" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["where", "--help", "show nobody 2>&1", "nonsense 2>&1"])
+def test_a_reader_that_has_gone_needs_no_words(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    line = f"{{ {shlex.quote(sys.executable)} -m dbtui {command}; echo $? >{tmp_path}/code; }} | true"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+    assert (tmp_path / "code").read_text() == "1\n"
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("name,value", [("HF_ENDPOINT", "http://[::1"), ("HF_HUB_DOWNLOAD_TIMEOUT", "soon")])
