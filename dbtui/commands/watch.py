@@ -103,7 +103,10 @@ def report_end(run: Run, as_json: bool) -> int:
 @offline_option
 @json_option
 def resume(run: str, detach: bool, processes: str | None, as_json: bool) -> int:
-    """Take up a stopped, failed or lost RUN (its id or its concept's name) from its last checkpoint."""
+    """Go on with a RUN that was stopped, failed or was cut off.
+
+    RUN is its id or its concept's name; `dbtui ls` lists them. It goes on from its last checkpoint.
+    """
     from dbtui.core.config import find_field
     from dbtui.core.run import find_run
     from dbtui.jobs.launch import launch
@@ -124,7 +127,10 @@ def resume(run: str, detach: bool, processes: str | None, as_json: bool) -> int:
 @click.argument("run")
 @json_option
 def follow(run: str, as_json: bool) -> int:
-    """Watch RUN (its id or its concept's name)."""
+    """Watch RUN as it trains, until it ends.
+
+    RUN is its id or its concept's name; `dbtui ls` lists them. Ctrl-C asks whether to leave it training or to stop it.
+    """
     from dbtui.core.run import find_run
 
     return follow_to_end(find_run(run), as_json)
@@ -135,7 +141,10 @@ def follow(run: str, as_json: bool) -> int:
 @click.option("--wait", default=120.0, show_default=True, help="Seconds to wait for the end.")
 @json_option
 def stop(run: str, wait: float, as_json: bool) -> int:
-    """End RUN at its next step, with a checkpoint to resume from."""
+    """End RUN at its next step, with a checkpoint to resume from.
+
+    RUN is its id or its concept's name; `dbtui ls` lists them. `dbtui resume RUN` goes on.
+    """
     from dbtui.core.run import find_run
     from dbtui.jobs.follow import wait_until_over
     from dbtui.terminal import result, result_json, say

@@ -140,7 +140,7 @@ def setting(
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -125,6 +126,8 @@ def test_a_journal_is_found_by_file_folder_and_name(new_run: Callable[..., Run])
 def test_without_a_terminal_it_is_told_in_lines(journal: Callable[..., Path]) -> None:
     path = journal([Started(time=NOON, pid=1, steps=4), Log(time=NOON + 1, message="Hello \x1b[31m."), *RESUMED[1:]])
     command = [sys.executable, "-m", "dbtui", "replay", str(path), "--speed", "1000"]
+    as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert json.loads(as_json.stdout)["state"] == "done"
     told = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     assert told.returncode == 0, told.stderr
     assert "Hello \\x1b[31m." in told.stderr and "Going on from step 2" in told.stderr
