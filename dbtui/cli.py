@@ -127,7 +127,7 @@ def _answer(as_json: bool) -> int:
         sys.stdout.flush()  # which raises if it is the output that cannot be written
         where = f"{printable(error.filename)}: " if error.filename else ""
         words = f"{where}{printable(error.strerror or error)}."
-        show_error(DbtuiError("A file could not be used", words, "See `dbtui where` for the folders."), as_json)
+        show_error(DbtuiError("A file could not be used", words, "`dbtui where` tells the folders; DBTUI_HOME puts them elsewhere."), as_json)
         return FAILED
 
 
