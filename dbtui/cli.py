@@ -84,6 +84,9 @@ for command in (
 def main() -> None:
     """The entry point ``dbtui``: runs a command and ends with its exit code."""
     _open_what_is_closed()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that is not in UTF-8 shows a name in another script by its numbers.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = _answer("--json" in sys.argv)
         sys.stdout.flush()  # here, where it can still be told that something did not arrive
@@ -127,7 +130,12 @@ def _answer(as_json: bool) -> int:
         sys.stdout.flush()  # which raises if it is the output that cannot be written
         where = f"{printable(error.filename)}: " if error.filename else ""
         words = f"{where}{printable(error.strerror or error)}."
-        show_error(DbtuiError("A file could not be used", words, "`dbtui where` tells the folders; DBTUI_HOME puts them elsewhere."), as_json)
+        show_error(
+            DbtuiError(
+                "A file could not be used", words, "`dbtui where` tells the folders; DBTUI_HOME puts them elsewhere."
+            ),
+            as_json,
+        )
         return FAILED
 
 

@@ -28,6 +28,9 @@ QUIET_INTERVAL = 15.0
 
 BAR = 20
 
+BLOCKS, PLAIN = "\u2588\u2591", "#-"
+"""What is done and what is to come of a bar; plain for an output that has no characters beyond ASCII."""
+
 
 def narration() -> Console:
     """Standard error, for people."""
@@ -194,7 +197,8 @@ def training_line(progress: Progress, step: Step, columns: int) -> str:
 
 def bar(done: int, total: int, length: int = BAR) -> str:
     filled = round(length * done / total) if total else 0
-    return "\u2588" * filled + "\u2591" * (length - filled)
+    done_mark, mark = BLOCKS if (sys.stderr.encoding or "").lower().startswith("utf") else PLAIN
+    return done_mark * filled + mark * (length - filled)
 
 
 def ask(question: str, answers: dict[str, str], default: str) -> str:

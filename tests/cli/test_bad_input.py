@@ -159,3 +159,14 @@ def test_a_shell_may_close_any_of_the_three_streams(command: str) -> None:
         line = f"{shlex.quote(sys.executable)} -m dbtui {command} {closed}"
         done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
         assert done.returncode == (2 if command == "login" else 0) and "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_that_is_not_in_utf_8_sees_names_by_their_numbers(
+    encoding: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "concepts" / "\u304f\u307e").mkdir(parents=True)
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    result = dbtui("ls")
+    assert result.returncode == 0
+    assert "\\u304f\\u307e" in result.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -132,3 +133,7 @@ def test_without_a_terminal_it_is_told_in_lines(journal: Callable[..., Path]) ->
     assert told.returncode == 0, told.stderr
     assert "Hello \\x1b[31m." in told.stderr and "Going on from step 2" in told.stderr
     assert told.stdout == "The journal ends: done at step 4.\n"
+    plain = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert plain.stderr.isascii() and "\\u25" not in plain.stderr
