@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -87,6 +90,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that is not in UTF-8 shows a name in another script by its numbers.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         code = _answer("--json" in sys.argv)
         sys.stdout.flush()  # here, where it can still be told that something did not arrive
@@ -137,6 +141,11 @@ def _answer(as_json: bool) -> int:
             as_json,
         )
         return FAILED
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """End as after an error, so that the terminal gets its cursor back and nothing half-written stays."""
+    sys.exit(128 + number)
 
 
 def _drop_what_cannot_be_written() -> None:

@@ -88,7 +88,8 @@ def report_end(run: Run, as_json: bool) -> int:
     if state.name == "live":
         return DONE
     lost = (
-        f"The trainer of {run.id} is gone and left no word; its machine may have been switched off, or its disk full."
+        f"The trainer of {run.id} is gone and left no word: it may have been killed, as for want of memory, or its "
+        "machine switched off, or its disk full."
     )
     message = state.message or lost
     hint = state.hint or f"`dbtui resume {run.id}` goes on from the last checkpoint; {run.log} has the details."
