@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dbtui.commands.options import json_option, offline_option
-from dbtui.core.errors import DONE, FAILED, INTERRUPTED, DbtuiError, UsageError
+from dbtui.core.errors import DONE, FAILED, INTERRUPTED, DbtuiError, UsageError, obstacle
 
 if TYPE_CHECKING:
     from dbtui.core.run import Run
@@ -50,8 +50,17 @@ def watch(run: Run) -> bool:
             say(f"Left {run.id} training. `dbtui follow {run.id}` comes back, `dbtui stop {run.id}` ends it.")
             return False
         if answer == "s":
-            run.request("stop")
+            _ask_to_stop(run)
             say("Stopping at the next step.")
+
+
+def _ask_to_stop(run: Run) -> None:
+    """Raises DbtuiError if the disk does not take the request."""
+    try:
+        run.request("stop")
+    except OSError as error:
+        message, hint = obstacle(error, run.path)
+        raise DbtuiError("It could not be asked to stop", f"{message} {run.id} goes on training.", hint) from error
 
 
 def _ask_what_to_do() -> str:
@@ -154,7 +163,7 @@ def stop(run: str, wait: float, as_json: bool) -> int:
     state = found.state()
     if state.name != "live":
         raise UsageError(f"{found.id} is not running", f"It is {state.name}.", "See `dbtui ls`.")
-    found.request("stop")
+    _ask_to_stop(found)
     say("Asked it to stop; waiting for its checkpoint.")
     state = wait_until_over(found, wait)
     if as_json:

@@ -6,12 +6,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from dbtui.core import paths
+from dbtui.core.run import Run
 from dbtui.core.subjects import SUBJECTS
 
 BEAR = SUBJECTS["teddy-bear"].folder
@@ -170,3 +173,16 @@ def test_a_terminal_that_is_not_in_utf_8_sees_names_by_their_numbers(
     result = dbtui("ls")
     assert result.returncode == 0
     assert "\\u304f\\u307e" in result.stdout
+
+
+def test_a_full_disk_that_takes_no_wish_to_stop_is_told(
+    small_disk: Any, new_run: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBTUI_HOME", str(small_disk.folder / "home"))
+    run = new_run("rex")
+    lock = run.claim()
+    small_disk.fill()
+    result = dbtui("stop", "rex")
+    run.release(lock)
+    assert result.returncode == 1
+    assert "is full" in result.stderr and f"{run.id} goes on training" in result.stderr
