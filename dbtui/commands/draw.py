@@ -84,11 +84,18 @@ def sample(
     """
     from dbtui.core import paths
     from dbtui.core.config import FIELDS
+    from dbtui.core.fields import is_text
     from dbtui.jobs.generate import Request
 
     FIELDS["sampling.scheduler"].check(scheduler)
     if not prompt.strip():
         raise UsageError("The prompt is empty", "There is nothing to draw.", "dbtui sample rex 'a photo of sks dog'")
+    if not is_text(prompt + negative):
+        raise UsageError(
+            "The prompt is not in UTF-8",
+            "It has bytes that are no characters; nothing was drawn.",
+            "Tell programs that this terminal writes UTF-8: export LANG=C.UTF-8",
+        )
     is_concept, name = _what_draws(concept, safety)
     folder = paths.expand(out).absolute() if out else paths.pictures_dir() / name / time.strftime("%Y%m%d-%H%M%S")
     _check_out(folder, rows * cols, overwrite)

@@ -66,6 +66,8 @@ def folder(tmp_path: Path) -> Path:
         (["sample", "nobody", "x"], "There is no concept 'nobody'"),
         (["sample", "../evil", "x"], "There is no concept"),
         (["sample", "mini", " "], "The prompt is empty"),
+        (["sample", "mini", "caf\udce9"], "not in UTF-8"),
+        (["sample", "mini", "x", "--negative", "caf\udce9"], "not in UTF-8"),
         (["sample", "mini", "x", "--scheduler", "eulr"], "Did you mean 'euler'?"),
         (["sample", "mini", "x", "--rows", "0"], "not in the range"),
         (["follow", "nobody"], "There is no run"),
