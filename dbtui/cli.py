@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -23,7 +27,15 @@ from dbtui.commands.watch import follow, resume, stop
 from dbtui.core.errors import DONE, FAILED, INTERRUPTED, WRONG_USE, DbtuiError, printable
 
 
+class InOrder(click.Group):
+    """Lists its commands as they are needed, not by the alphabet."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
 @click.group(
+    cls=InOrder,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.",
     invoke_without_command=True,
@@ -73,34 +85,76 @@ for command in (
 
 
 def main() -> None:
-    """The entry point ``dbtui``: turns errors into words and exit codes."""
-    as_json = "--json" in sys.argv
+    """The entry point ``dbtui``: runs a command and ends with its exit code."""
     _open_what_is_closed()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that is not in UTF-8 shows a name in another script by its numbers.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    signal.signal(signal.SIGTERM, _terminate)
     try:
-        sys.exit(cli.main(standalone_mode=False) or DONE)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        code = _answer("--json" in sys.argv)
+        sys.stdout.flush()  # here, where it can still be told that something did not arrive
+    except BrokenPipeError:
+        code = FAILED  # who read it has gone, as in `dbtui ls | head`, and wants no words
+    except OSError as error:
+        code = FAILED
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"The output could not be written: {printable(error.strerror or error)}.\n")
+    finally:
+        _drop_what_cannot_be_written()
+    sys.exit(code)
+
+
+def _answer(as_json: bool) -> int:
+    """Do what the arguments ask for; errors become words. Returns the exit code."""
+    try:
+        return cli.main(standalone_mode=False) or DONE
     except click.ClickException as error:
+        if as_json:
+            from dbtui.terminal import result_json
+
+            context = getattr(error, "ctx", None)
+            hint = f"{context.command_path} --help" if context else ""
+            result_json({"error": {"title": "Wrong use", "message": error.format_message(), "hint": hint}})
         error.show()
-        sys.exit(WRONG_USE)
+        return WRONG_USE
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write("Interrupted.\n")
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except DbtuiError as error:
         from dbtui.terminal import show_error
 
         show_error(error, as_json)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(FAILED)
+        raise
     except OSError as error:
         from dbtui.terminal import show_error
 
+        sys.stdout.flush()  # which raises if it is the output that cannot be written
         where = f"{printable(error.filename)}: " if error.filename else ""
         words = f"{where}{printable(error.strerror or error)}."
-        show_error(DbtuiError("A file could not be used", words, "See `dbtui where` for the folders."), as_json)
-        sys.exit(FAILED)
+        show_error(
+            DbtuiError(
+                "A file could not be used", words, "`dbtui where` tells the folders; DBTUI_HOME puts them elsewhere."
+            ),
+            as_json,
+        )
+        return FAILED
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """End as after an error, so that the terminal gets its cursor back and nothing half-written stays."""
+    sys.exit(128 + number)
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Python tries once more as it ends, and would show an error of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _open_what_is_closed() -> None:

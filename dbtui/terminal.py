@@ -28,6 +28,9 @@ QUIET_INTERVAL = 15.0
 
 BAR = 20
 
+BLOCKS, PLAIN = "\u2588\u2591", "#-"
+"""What is done and what is to come of a bar; plain for an output that has no characters beyond ASCII."""
+
 
 def narration() -> Console:
     """Standard error, for people."""
@@ -164,8 +167,8 @@ class RunView:
         phase, step = self._meter.phase, self.progress.last
         if phase is None:
             return "starting"
-        if phase.name != "training" or step is None:
-            return phase_line(self._meter)
+        if phase.name != "training" or step is None or not self.progress.pace:
+            return phase_line(self._meter)  # of a run that was just resumed, the last step is an earlier trainer's
         return training_line(self.progress, step, self._status.console.width if self._status.is_live else 120)
 
 
@@ -194,7 +197,9 @@ def training_line(progress: Progress, step: Step, columns: int) -> str:
 
 def bar(done: int, total: int, length: int = BAR) -> str:
     filled = round(length * done / total) if total else 0
-    return "\u2588" * filled + "\u2591" * (length - filled)
+    encoding = getattr(sys.__stderr__, "encoding", "utf-8")  # not of the stand-in that redraws a line
+    done_mark, mark = BLOCKS if encoding.lower().startswith("utf") else PLAIN
+    return done_mark * filled + mark * (length - filled)
 
 
 def ask(question: str, answers: dict[str, str], default: str) -> str:

@@ -17,7 +17,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets._toast import Toast
 
-from dbtui.app.wire import drawing
+from dbtui.app.wire import SparingApp, drawing
 from dbtui.core import kitty
 from dbtui.core.tty import Capabilities
 
@@ -77,6 +77,8 @@ class Canvas(Widget):
     _wanted: Order | None = None
     _underway: Order | None = None
     _shown = Drawing()
+    _beside_toast = False
+    """Whether a toast was in the way when the lines were last rendered."""
 
     def lay_out(self, image: Image.Image, box: Size) -> Image.Image:
         """``image`` as it is to be shown in ``box`` (pixels of the terminal); called in a thread."""
@@ -139,16 +141,31 @@ class Canvas(Widget):
         strips = super().render_lines(crop)
         if not self._shown.above or crop.size != self.outer_size or not self.screen.is_active:
             return strips
-        if any(toast.region.overlaps(self.region) for toast in self.screen.query(Toast)):
-            return strips  # all is painted anew when it goes
-        place = self.content_region
-        columns, rows = self._shown.lines[0].cell_length, len(self._shown.lines)
-        if columns > place.width or rows > place.height:  # the window has become smaller; the next is on its way
+        beside, self._beside_toast = self._beside_toast, self._is_beside_toast()
+        if self._beside_toast:
             return strips
-        left, top = place.x + (place.width - columns) // 2, place.y + (place.height - rows) // 2
-        draw = f"\x1b7\x1b[{top + 1};{left + 1}H{self._shown.above}\x1b8"
-        control = drawing(draw, Region(left, top, columns, rows))
+        if beside:
+            self.call_after_refresh(self._mend)
+        place = self._place
+        if not self.content_region.contains_region(place):  # the window has become smaller; the next is on its way
+            return strips
+        draw = f"\x1b7\x1b[{place.y + 1};{place.x + 1}H{self._shown.above}\x1b8"
+        control = drawing(draw, place)
         return [*strips[:-1], Strip([*strips[-1], control], strips[-1].cell_length)]
+
+    @property
+    def _place(self) -> Region:
+        """Where the lines are in the window."""
+        whole, columns, rows = self.content_region, self._shown.lines[0].cell_length, len(self._shown.lines)
+        return Region(whole.x + (whole.width - columns) // 2, whole.y + (whole.height - rows) // 2, columns, rows)
+
+    def _is_beside_toast(self) -> bool:
+        return any(toast.region.overlaps(self.region) for toast in self.screen.query(Toast))
+
+    def _mend(self) -> None:
+        """Draw above the lines where a toast was, unless all has been painted anew since it went."""
+        if isinstance(self.app, SparingApp) and self._shown.above and self.app.shows_lines(self._place):
+            self.refresh()
 
     def render_line(self, y: int) -> Strip:
         width, height = self.size

@@ -103,6 +103,11 @@ class Shown:
             text += character if self._joins or character.isascii() else _plain(character)
         return Strip([*segments, Segment(text, style)], len(cells))
 
+    def is_known(self, region: Region) -> bool:
+        """Whether any line within ``region`` was written after what draws above it."""
+        rows = self._rows[region.y : region.bottom]
+        return any(cell is not None for row in rows for cell in row[region.x : region.right])
+
     def _cover(self, segment: Segment) -> None:
         """Forget what lies below a picture that ``segment`` draws."""
         region = covered(segment)
@@ -128,6 +133,10 @@ class SparingApp(App[ReturnType]):
         """Send the whole window: others may have written to the terminal."""
         self._shown.forget(self.size)
         self.screen.refresh(layout=True)
+
+    def shows_lines(self, region: Region) -> bool:
+        """Whether the terminal shows lines in ``region``, be it in a part of it, and not a picture above them."""
+        return self._shown.is_known(region)
 
     def _display(self, screen: Screen[object], renderable: RenderableType | None) -> None:
         sent = self._running and not self._closed and not self.is_headless and not self._batch_count

@@ -42,8 +42,9 @@ def bench(
     model: str | None, batch: str, resolution: str, steps: int, draw_steps: int, precision: str, against: Path | None,
     arguments: str, whole: int, as_json: bool,
 ) -> int:  # fmt: skip
-    """Measure training and drawing on this machine, with random weights: nothing is downloaded or kept.
+    """Measure how fast this machine trains and draws.
 
+    It works on random weights: nothing is downloaded or kept.
     The floor is the time that the step's matrix products and the optimizer's memory traffic would take at the best
     rates that this device reached just before.
     """
@@ -60,7 +61,7 @@ def bench(
         draw_steps=draw_steps,
         precision=precision,
         against=str(against.absolute()) if against else "",
-        arguments=shlex.split(arguments),
+        arguments=_words("--arguments", arguments),
         whole=whole,
     )
     device: dict[str, Any] = {}
@@ -104,6 +105,16 @@ def _numbers(option: str, text: str) -> list[int]:
     if min(numbers) < 1:
         raise UsageError(f"{option} cannot be {text}", "Nothing was measured.", f"As in {option} 1,2,4.")
     return numbers
+
+
+def _words(option: str, text: str) -> list[str]:
+    """``text`` as a shell takes it apart. Raises UsageError."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(
+            f"{option} cannot be {text}", f"{error}. Nothing was measured.", f"As in {option} '--use_8bit_adam'."
+        ) from error
 
 
 def table(device: dict[str, Any], rows: list[dict[str, Any]]) -> Table:

@@ -22,7 +22,10 @@ Number = TypeVar("Number", int, float)
 @json_option
 @click.pass_context
 def cache(context: click.Context, as_json: bool) -> int:
-    """List what is kept only to save time: class pictures, encoded pictures, models from the hub."""
+    """List what is kept only to save time; prune removes it.
+
+    These are class pictures, encoded pictures and models from the hub: they can be made or downloaded again.
+    """
     from dbtui.core import paths
     from dbtui.core.cache import entries
     from dbtui.core.units import format_bytes
@@ -55,7 +58,10 @@ def cache(context: click.Context, as_json: bool) -> int:
 def prune(
     older_than: str | None, to_size: str | None, kinds: str | None, dry_run: bool, yes: bool, as_json: bool
 ) -> int:
-    """Remove what can be made or downloaded again, by age or size. What a live run uses stays."""
+    """Remove what can be made or downloaded again, by age or size.
+
+    You are asked first, and what a live run uses stays.
+    """
     from dbtui.core.cache import choose, entries
     from dbtui.core.units import format_bytes, parse_age, parse_bytes, plural
     from dbtui.terminal import ask, result, result_json, say

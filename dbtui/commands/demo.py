@@ -33,11 +33,16 @@ BEFORE, AFTER = "before", "after"
 
 
 @click.command()
-@click.option("--subject", default="teddy-bear", show_default=True, help="Or robot, cupcake, fire-engine.")
+@click.option(
+    "--subject", default="teddy-bear", show_default=True, help="What is taught; or robot, cupcake, fire-engine."
+)
 @images_option
 @json_option
 def demo(subject: str, images: str, as_json: bool) -> int:
-    """The whole journey on the embedded model: teach it a subject, see what it drew before and draws after."""
+    """Teach the embedded model a subject, in a minute or two.
+
+    The whole journey without a download: five photos, a training, and the same prompts drawn before and after it.
+    """
     from dbtui.core import paths
     from dbtui.core.presets import assemble
     from dbtui.jobs.generate import Sampler

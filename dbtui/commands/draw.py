@@ -22,13 +22,30 @@ if TYPE_CHECKING:
 @click.argument("concept")
 @click.argument("prompt")
 @click.option("--negative", default="", help="What is not wanted.")
-@click.option("--rows", type=click.IntRange(1, 100), default=3, show_default=True)
-@click.option("--cols", type=click.IntRange(1, 100), default=3, show_default=True)
-@click.option("--steps", type=click.IntRange(1, 1000), default=25, show_default=True)
-@click.option("--guidance", type=click.FloatRange(0, 50), default=7.5, show_default=True)
-@click.option("--scheduler", default="dpm++2m-karras", show_default=True, help="Or unipc, euler, euler-a, ddim, pndm.")
+@click.option("--rows", type=click.IntRange(1, 100), default=3, show_default=True, help="Rows of the grid.")
+@click.option("--cols", type=click.IntRange(1, 100), default=3, show_default=True, help="Pictures in a row.")
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), help="Of the first picture; the others count up. Random if left out."
+    "--steps",
+    type=click.IntRange(1, 1000),
+    default=25,
+    show_default=True,
+    help="Denoising steps: more take longer and are finer up to a point.",
+)
+@click.option(
+    "--guidance",
+    type=click.FloatRange(0, 50),
+    default=7.5,
+    show_default=True,
+    help="How closely the prompt is followed: low is free, high is harsh.",
+)
+@click.option(
+    "--scheduler", default="dpm++2m-karras", show_default=True,
+    help="How noise becomes a picture; or unipc, euler, euler-a, ddim, pndm.",
+)  # fmt: skip
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    help="Noise to begin with: the same draws the same. The other pictures count up from it. Random if left out.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for grid.png, 000.png, 001.png, ..."
@@ -58,14 +75,28 @@ def sample(
     images: str,
     as_json: bool,
 ) -> int:
-    """Draw PROMPT with CONCEPT (or with a base model: mini, a folder, a hub id)."""
+    """Draw a grid of pictures of PROMPT with CONCEPT.
+
+    CONCEPT is one of `dbtui ls`, or a base model that was taught nothing: mini, a folder, a hub id. Put the rare word
+    of its training into the prompt:
+
+    \b
+        dbtui sample rex "a photo of sks dog riding a bicycle"
+    """
     from dbtui.core import paths
     from dbtui.core.config import FIELDS
+    from dbtui.core.fields import is_text
     from dbtui.jobs.generate import Request
 
     FIELDS["sampling.scheduler"].check(scheduler)
     if not prompt.strip():
         raise UsageError("The prompt is empty", "There is nothing to draw.", "dbtui sample rex 'a photo of sks dog'")
+    if not is_text(prompt + negative):
+        raise UsageError(
+            "The prompt is not in UTF-8",
+            "It has bytes that are no characters; nothing was drawn.",
+            "Tell programs that this terminal writes UTF-8: export LANG=C.UTF-8",
+        )
     is_concept, name = _what_draws(concept, safety)
     folder = paths.expand(out).absolute() if out else paths.pictures_dir() / name / time.strftime("%Y%m%d-%H%M%S")
     made = not folder.exists()

@@ -105,7 +105,10 @@ def rename(name: str, new: str, as_json: bool) -> int:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def rm(name: str, yes: bool, as_json: bool) -> int:
-    """Remove the concept NAME and the run it came from, or the run with the id NAME."""
+    """Remove a concept with the run it came from, or a run.
+
+    NAME is the concept's name or the run's id. You are asked first.
+    """
     from dbtui.core.paths import folder_size
     from dbtui.core.removal import folders_of, remove
     from dbtui.core.units import format_bytes

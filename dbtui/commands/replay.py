@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dbtui.commands.options import json_option
 from dbtui.core.errors import DONE, INTERRUPTED
 
 if TYPE_CHECKING:
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("journal")
 @click.option("--speed", default=1.0, show_default=True, metavar="X", help="How many times as fast as it was.")
-def replay(journal: str, speed: float) -> int:
+@json_option
+def replay(journal: str, speed: float, as_json: bool) -> int:
     """Play a training's JOURNAL back in the dashboard.
 
     JOURNAL is a journal.jsonl, the folder of a run, a run's id or its concept's name.
@@ -25,16 +27,16 @@ def replay(journal: str, speed: float) -> int:
     from dbtui.jobs.replay import Replay, find_journal
 
     source = Replay(find_journal(journal), speed)
-    if not can_open_app():
-        return _tell(source)
+    if as_json or not can_open_app():
+        return _tell(source, as_json)
     from dbtui.app.messages import OpenRun
 
     run_app("", "", OpenRun(source.run, source))
     return DONE
 
 
-def _tell(source: Replay) -> int:
-    from dbtui.terminal import RunView, result
+def _tell(source: Replay, as_json: bool) -> int:
+    from dbtui.terminal import RunView, result, result_json
 
     try:
         with RunView(source.run) as view:
@@ -43,5 +45,8 @@ def _tell(source: Replay) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     state = source.state()
-    result(f"The journal ends: {state.name} at step {state.step}. {state.message}".strip())
+    if as_json:
+        result_json({"run": source.run.id, "state": state.name, "step": state.step, "message": state.message})
+    else:
+        result(f"The journal ends: {state.name} at step {state.step}. {state.message}".strip())
     return DONE

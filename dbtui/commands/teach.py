@@ -35,18 +35,34 @@ def training_options(command: Command) -> Command:
         click.option("--name", default="", help="The concept's name; made from the folder's if left out."),
         click.option("--prompt", help="Describes the photos, with a rare word: 'a photo of sks dog'."),
         click.option("--class-prompt", help="Turns on prior preservation: 'a photo of a dog'."),
-        click.option("--model", help="'mini', a diffusers folder, a .safetensors or .ckpt file, or a hub id."),
+        click.option(
+            "--model",
+            help="What is taught: mini, a folder, a .safetensors or .ckpt file, or a hub id; Stable Diffusion 1.5 if left out.",
+        ),
         offline_option,
-        click.option("--preset", default="", help="balanced (default), tutorial, low-vram or mini."),
-        click.option("--config", "file", type=click.Path(path_type=Path), help="A TOML file with parameters."),
-        click.option("--set", "assignments", multiple=True, metavar="SECTION.FIELD=VALUE", help="Set one parameter."),
+        click.option(
+            "--preset", default="", help="Parameters that fit together: balanced (default), tutorial, low-vram or mini."
+        ),
+        click.option(
+            "--config",
+            "file",
+            type=click.Path(path_type=Path),
+            help="A TOML file with parameters, as --print-config prints it.",
+        ),
+        click.option(
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="SECTION.FIELD=VALUE",
+            help="Set one parameter; --parameters lists them.",
+        ),
         click.option(
             "--track", metavar="TRACKER", help="Also tell tensorboard, wandb or trackio of losses and samples."
         ),
         click.option("--detach", is_flag=True, help="Return at once; the training goes on."),
         click.option("--estimate", is_flag=True, help="Print the memory, disk and time it needs and do nothing."),
         click.option("--print-config", is_flag=True, help="Print the config as TOML and do nothing."),
-        click.option("--parameters", is_flag=True, help="Print the table of parameters and do nothing."),
+        click.option("--parameters", is_flag=True, help="Print every parameter with its meaning and do nothing."),
     ]
     return functools.reduce(lambda f, option: option(f), reversed(options), command)
 
@@ -73,7 +89,17 @@ def train(
     parameters: bool,
     as_json: bool,
 ) -> int:
-    """Teach the subject of the photos in FOLDER, or at web addresses, and follow the training."""
+    """Teach the subject of a few photos, and follow the training.
+
+    FOLDER has 3 to 10 photos. --prompt describes them with a rare word for your subject and the plain word for its kind;
+    --class-prompt is the same without the rare word, and keeps other dogs from becoming yours:
+
+    \b
+        dbtui train photos/ --name rex --prompt "a photo of sks dog" \\
+            --class-prompt "a photo of a dog"
+
+    Nothing else needs to be chosen. The training goes on when the terminal closes.
+    """
     from dbtui.core.config import parse_assignment
     from dbtui.core.presets import assemble
 

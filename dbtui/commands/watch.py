@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dbtui.commands.options import json_option, offline_option
-from dbtui.core.errors import DONE, FAILED, INTERRUPTED, DbtuiError, UsageError
+from dbtui.core.errors import DONE, FAILED, INTERRUPTED, DbtuiError, UsageError, obstacle
 
 if TYPE_CHECKING:
     from dbtui.core.run import Run
@@ -50,8 +50,17 @@ def watch(run: Run) -> bool:
             say(f"Left {run.id} training. `dbtui follow {run.id}` comes back, `dbtui stop {run.id}` ends it.")
             return False
         if answer == "s":
-            run.request("stop")
+            _ask_to_stop(run)
             say("Stopping at the next step.")
+
+
+def _ask_to_stop(run: Run) -> None:
+    """Raises DbtuiError if the disk does not take the request."""
+    try:
+        run.request("stop")
+    except OSError as error:
+        message, hint = obstacle(error, run.path)
+        raise DbtuiError("It could not be asked to stop", f"{message} {run.id} goes on training.", hint) from error
 
 
 def _ask_what_to_do() -> str:
@@ -89,7 +98,8 @@ def report_end(run: Run, as_json: bool) -> int:
     if state.name == "live":
         return DONE
     lost = (
-        f"The trainer of {run.id} is gone and left no word; its machine may have been switched off, or its disk full."
+        f"The trainer of {run.id} is gone and left no word: it may have been killed, as for want of memory, or its "
+        "machine switched off, or its disk full."
     )
     message = state.message or lost
     hint = state.hint or f"`dbtui resume {run.id}` goes on from the last checkpoint; {run.log} has the details."
@@ -104,7 +114,10 @@ def report_end(run: Run, as_json: bool) -> int:
 @offline_option
 @json_option
 def resume(run: str, detach: bool, processes: str | None, as_json: bool) -> int:
-    """Take up a stopped, failed or lost RUN (its id or its concept's name) from its last checkpoint."""
+    """Go on with a RUN that was stopped, failed or was cut off.
+
+    RUN is its id or its concept's name; `dbtui ls` lists them. It goes on from its last checkpoint.
+    """
     from dbtui.core.config import find_field
     from dbtui.core.run import find_run
     from dbtui.jobs.launch import launch
@@ -125,7 +138,10 @@ def resume(run: str, detach: bool, processes: str | None, as_json: bool) -> int:
 @click.argument("run")
 @json_option
 def follow(run: str, as_json: bool) -> int:
-    """Watch RUN (its id or its concept's name)."""
+    """Watch RUN as it trains, until it ends.
+
+    RUN is its id or its concept's name; `dbtui ls` lists them. Ctrl-C asks whether to leave it training or to stop it.
+    """
     from dbtui.core.run import find_run
 
     return follow_to_end(find_run(run), as_json)
@@ -136,7 +152,10 @@ def follow(run: str, as_json: bool) -> int:
 @click.option("--wait", default=120.0, show_default=True, help="Seconds to wait for the end.")
 @json_option
 def stop(run: str, wait: float, as_json: bool) -> int:
-    """End RUN at its next step, with a checkpoint to resume from."""
+    """End RUN at its next step, with a checkpoint to resume from.
+
+    RUN is its id or its concept's name; `dbtui ls` lists them. `dbtui resume RUN` goes on.
+    """
     from dbtui.core.run import find_run
     from dbtui.jobs.follow import wait_until_over
     from dbtui.terminal import result, result_json, say
@@ -145,7 +164,7 @@ def stop(run: str, wait: float, as_json: bool) -> int:
     state = found.state()
     if state.name != "live":
         raise UsageError(f"{found.id} is not running", f"It is {state.name}.", "See `dbtui ls`.")
-    found.request("stop")
+    _ask_to_stop(found)
     say("Asked it to stop; waiting for its checkpoint.")
     state = wait_until_over(found, wait)
     if as_json:

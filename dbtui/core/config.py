@@ -297,7 +297,7 @@ class Config:
         """``onto`` (the defaults) with what ``text`` says. Raises UsageError."""
         try:
             tree = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             raise UsageError(
                 "The config is not TOML", f"{printable(error)}.", "See `dbtui train --print-config`."
             ) from error
@@ -305,12 +305,14 @@ class Config:
         if version != VERSION:
             raise UsageError(
                 "The config is of another version",
-                f"It says version {printable(version)}; this program reads version {VERSION}.",
+                f"It says version {printable(repr(version))}; this program reads version {VERSION}.",
                 "Make a new one with `dbtui train --print-config`.",
             )
         changes: dict[str, Value] = {}
         for section, values in tree.items():
-            if section not in SECTIONS or not isinstance(values, dict):
+            if not isinstance(values, dict):
+                raise unknown(section, FIELDS)
+            if section not in SECTIONS:
                 raise unknown(section, SECTIONS)
             for name, value in values.items():
                 find_field(f"{section}.{name}")
@@ -320,10 +322,18 @@ class Config:
     @classmethod
     def read(cls, path: Path, onto: Config | None = None) -> Config:
         """The config in the file ``path``. Raises UsageError."""
-        try:
-            return cls.from_toml(path.read_text(encoding="utf-8"), onto)
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError("The config cannot be read", f"{printable(path)}: {printable(error)}.") from error
+        return cls.from_toml(read_config(path), onto)
+
+
+def read_config(path: Path) -> str:
+    """The text of the config in the file ``path``, without the mark that some editors begin it with. Raises UsageError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = "not in UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror or error
+        raise UsageError(
+            "The config cannot be read", f"{printable(path)}: {printable(why)}.", "See `dbtui train --print-config`."
+        ) from error
 
 
 def _table() -> dict[str, tuple[Field, ...]]:

@@ -83,7 +83,7 @@ class Field:
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if self.kind is list and isinstance(value, (list, tuple)):
-            if not all(isinstance(part, str) and _is_text(part) for part in value):
+            if not all(isinstance(part, str) and is_text(part) for part in value):
                 raise self.refuse(value)
             return list(value)
         if type(value) is not self.kind:
@@ -91,7 +91,7 @@ class Field:
         if isinstance(value, str):
             if self.choices and value not in self.choices:
                 raise self.refuse(value, nearest(value, self.choices))
-            if not _is_text(value):
+            if not is_text(value):
                 raise UsageError(
                     f"{self.key} cannot be used",
                     f"{printable(value)} is not in UTF-8, as a config has to be.",
@@ -123,7 +123,7 @@ class Field:
         return str(value)
 
 
-def _is_text(value: str) -> bool:
+def is_text(value: str) -> bool:
     """False for a path with bytes that are not UTF-8, which TOML cannot hold."""
     return not any("\ud800" <= c <= "\udfff" for c in value)
 
@@ -144,7 +144,7 @@ def setting(
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) else f"{value:g}"
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dbtui.core.config import Config
+from dbtui.core.config import Config, read_config
 from dbtui.core.errors import UsageError, printable
 from dbtui.core.fields import Value, nearest
 
@@ -124,14 +124,12 @@ def assemble(preset: str, file: Path | None, changes: Mapping[str, Value]) -> Co
 
     With no preset named, the one that suits the model. Raises UsageError.
     """
+    written = "" if file is None else read_config(file)  # once: it may be a pipe
     if not preset:
-        model = changes.get("model.base") or (Config.read(file).model.base if file else Config().model.base)
+        model = changes.get("model.base") or Config.from_toml(written).model.base
         preset = preset_for(str(model))
     for prior in (False, True):
-        config = preset_config(preset, prior)
-        if file is not None:
-            config = Config.read(file, onto=config)
-        config = config.replace(changes)
+        config = Config.from_toml(written, onto=preset_config(preset, prior)).replace(changes)
         if not config.prior.enabled:
             break
     return config

@@ -142,7 +142,13 @@ class Run:
                     "The run has a trainer", f"{self.id} is being trained.", "Watch it with `dbtui follow`."
                 )
             time.sleep(0.05)
-        record = {"pid": os.getpid(), "started": psutil.Process().create_time(), "claimed": time.time()}
+        process = psutil.Process()
+        record = {
+            "pid": process.pid,
+            "started": process.create_time(),
+            "uptime": _uptime_at_start(process),
+            "claimed": time.time(),
+        }
         paths.write_atomic(self.path / "process.json", json.dumps(record))
         return lock
 
@@ -161,7 +167,10 @@ class Run:
             record = json.loads((self.path / "process.json").read_text(encoding="utf-8"))
             process = psutil.Process(int(record["pid"]))
             started = process.create_time()
-            alive = process.status() != psutil.STATUS_ZOMBIE and abs(started - float(record["started"])) < 2
+            # The one or the other stays what it was when the clock is set, whichever the system counts from.
+            same = abs(started - float(record["started"])) < 2
+            same = same or abs(_uptime_at_start(process) - float(record.get("uptime", "nan"))) < 2
+            alive = same and process.status() != psutil.STATUS_ZOMBIE
             return (process.pid, float(record.get("claimed", started))) if alive else None
         except (OSError, ValueError, KeyError, TypeError, psutil.Error):
             return None
@@ -177,6 +186,11 @@ class Run:
         if trainer is not None:
             return State("live", step)
         return State("lost", step) if events else State("new")
+
+
+def _uptime_at_start(process: psutil.Process) -> float:
+    """Seconds that the machine had been up when the process was started."""
+    return process.create_time() - psutil.boot_time()
 
 
 def _locked(lock: IO[bytes]) -> bool:

@@ -26,9 +26,7 @@ def launch(run: Run, processes: int | str | None = None) -> int:
     training = run.config.training
     count = share(training, training.processes if processes is None else processes)
     if run.state().name == "live":
-        raise DbtuiError(
-            "The run has a trainer", f"{run.id} is being trained.", f"Watch it with `dbtui follow {run.id}`."
-        )
+        raise _taken(run)
     deadline = time.monotonic() + PATIENCE
     while run.trainer() is not None and time.monotonic() < deadline:
         time.sleep(0.02)  # it has said how it ended and is about to go
@@ -52,13 +50,19 @@ def launch(run: Run, processes: int | str | None = None) -> int:
         if process.poll() is not None:
             if run.state().over and run.state().name not in ("new", "lost"):
                 return process.pid
+            if trainer is not None:  # somebody else's, which was faster
+                raise _taken(run)
             break
         time.sleep(0.02)
     raise DbtuiError(
         "The trainer did not start",
-        f"{_last_line(run) or 'It said nothing'}. The run's folder was kept: {printable(run.path)}.",
+        f"{_last_line(run).rstrip('.') or 'It said nothing'}. The run's folder was kept: {printable(run.path)}.",
         f"Try `dbtui resume {run.id}`; {printable(run.log)} has the details.",
     )
+
+
+def _taken(run: Run) -> DbtuiError:
+    return DbtuiError("The run has a trainer", f"{run.id} is being trained.", f"Watch it with `dbtui follow {run.id}`.")
 
 
 def trainer_command(run: Run, processes: int) -> list[str]:

@@ -6,12 +6,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from dbtui.core import paths
+from dbtui.core.run import Run
 from dbtui.core.subjects import SUBJECTS
 
 BEAR = SUBJECTS["teddy-bear"].folder
@@ -69,6 +72,8 @@ def folder(tmp_path: Path) -> Path:
         (["sample", "missing.ckpt", "x"], "There is no model missing.ckpt"),
         (["sample", "models/missing.Safetensors", "x"], "There is no model models/missing.Safetensors"),
         (["sample", "mini", " "], "The prompt is empty"),
+        (["sample", "mini", "caf\udce9"], "not in UTF-8"),
+        (["sample", "mini", "x", "--negative", "caf\udce9"], "not in UTF-8"),
         (["sample", "mini", "x", "--scheduler", "eulr"], "Did you mean 'euler'?"),
         (["sample", "mini", "x", "--rows", "0"], "not in the range"),
         (["follow", "nobody"], "There is no run"),
@@ -79,6 +84,7 @@ def folder(tmp_path: Path) -> Path:
         (["rm", "nobody", "--yes"], "There is no concept"),
         (["demo", "--subject", "robt"], "Did you mean 'robot'?"),
         (["trian"], "No such command"),
+        (["bench", "--arguments", "'open"], "--arguments cannot be"),
     ],
 )
 def test_wrong_use_is_answered_in_words(folder: Path, arguments: list[str], words: str) -> None:
@@ -121,6 +127,29 @@ def test_errors_are_json_where_json_was_asked_for() -> None:
     result = dbtui("show", "nobody", "--json")
     assert result.returncode == 2
     assert json.loads(result.stdout)["error"]["title"] == "There is no concept 'nobody'"
+    result = dbtui("show", "--json")
+    assert result.returncode == 2
+    assert json.loads(result.stdout)["error"]["hint"].endswith("dbtui show --help")
+
+
+@pytest.mark.parametrize("command", ["where", "--help", "show nobody --json"])
+def test_an_output_that_takes_nothing_is_told_and_failed(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # what is printed leaves Python as it ends, as mostly
+    line = f"{shlex.quote(sys.executable)} -m dbtui {command}"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(shlex.split(line), stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "The output could not be written: No space left on device." in done.stderr
+    assert "Exception" not in done.stderr and "dbtui where" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["where", "--help", "show nobody 2>&1", "nonsense 2>&1"])
+def test_a_reader_that_has_gone_needs_no_words(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    line = f"{{ {shlex.quote(sys.executable)} -m dbtui {command}; echo $? >{tmp_path}/code; }} | true"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+    assert (tmp_path / "code").read_text() == "1\n"
+    assert done.stderr == ""
 
 
 @pytest.mark.parametrize("name,value", [("HF_ENDPOINT", "http://[::1"), ("HF_HUB_DOWNLOAD_TIMEOUT", "soon")])
@@ -141,3 +170,27 @@ def test_a_shell_may_close_any_of_the_three_streams(command: str) -> None:
         line = f"{shlex.quote(sys.executable)} -m dbtui {command} {closed}"
         done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
         assert done.returncode == (2 if command == "login" else 0) and "Traceback" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_that_is_not_in_utf_8_sees_names_by_their_numbers(
+    encoding: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "concepts" / "\u304f\u307e").mkdir(parents=True)
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    result = dbtui("ls")
+    assert result.returncode == 0
+    assert "\\u304f\\u307e" in result.stdout
+
+
+def test_a_full_disk_that_takes_no_wish_to_stop_is_told(
+    small_disk: Any, new_run: Callable[[str], Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBTUI_HOME", str(small_disk.folder / "home"))
+    run = new_run("rex")
+    lock = run.claim()
+    small_disk.fill()
+    result = dbtui("stop", "rex")
+    run.release(lock)
+    assert result.returncode == 1
+    assert "is full" in result.stderr and f"{run.id} goes on training" in result.stderr

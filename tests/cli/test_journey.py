@@ -208,3 +208,25 @@ def test_ctrl_c_asks_and_detaching_leaves_the_trainer_running() -> None:
     again.type("s\n")
     assert again.code() == 130
     assert run.state().name == "stopped"
+
+
+def test_a_command_that_is_killed_gives_the_cursor_back_and_leaves_the_trainer_running() -> None:
+    terminal, run = train_in_terminal()
+    os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.code() == 128 + signal.SIGTERM
+    with contextlib.suppress(BlockingIOError, OSError):
+        while more := os.read(terminal.handle, 65536):
+            terminal.text += more.decode(errors="replace")
+    assert terminal.text.rindex("\x1b[?25h") > terminal.text.rindex("\x1b[?25l")
+    assert run.state().name == "live"
+
+
+def test_of_two_that_resume_at_once_one_is_told_that_there_is_a_trainer() -> None:
+    started = dbtui("train", str(BEAR.folder), "--name", "rex", *SMALL, "--set", "training.steps=100000", "--detach")
+    assert started.returncode == 0 and dbtui("stop", "rex").returncode == 0
+    command = [sys.executable, "-m", "dbtui", "resume", "rex", "--detach"]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [one.communicate(timeout=DEADLINE)[1] for one in both]
+    assert sorted(one.returncode for one in both) == [0, 1]
+    refusal = told[[one.returncode for one in both].index(1)]
+    assert "has a trainer" in refusal and "did not start" not in refusal

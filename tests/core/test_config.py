@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -253,11 +255,25 @@ def test_parts_that_fit_together_pass() -> None:
     assert config.check() is config
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"[training", b"steps == 3"])
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[training", b"steps == 3", b"a=" + b"[" * 5000])
 def test_a_file_that_is_not_toml_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_bytes(content)
     with pytest.raises(UsageError):
         Config.read(tmp_path / "c.toml")
+
+
+def test_a_file_as_windows_writes_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbf[training]\r\nsteps = 7\r\n")
+    assert Config.read(tmp_path / "c.toml").training.steps == 7
+
+
+def test_a_file_that_can_be_read_only_once_counts(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("[training]\nsteps = 7\n[prior]\nenabled = true\n",))
+    writer.start()
+    assert assemble("", pipe, {}).training.steps == 7
+    writer.join()
 
 
 def test_a_missing_file_is_refused_by_its_name(tmp_path: Path) -> None:

@@ -164,6 +164,20 @@ def test_a_process_with_the_trainers_old_number_is_not_the_trainer(new_run: Make
     assert run.state().name == "lost"
 
 
+def test_a_clock_that_is_set_loses_no_trainer(new_run: MakeRun) -> None:
+    run = new_run()
+    lock = run.claim()
+    tell(run, Started(pid=os.getpid(), steps=9), step(2))
+    record = json.loads((run.path / "process.json").read_text())
+    # As it stands in the file once the clock has been put forward by an hour.
+    (run.path / "process.json").write_text(json.dumps({**record, "started": record["started"] - 3600}))
+    assert run.state().name == "live"
+    moved = {"started": record["started"] - 3600, "uptime": record["uptime"] - 3600}
+    (run.path / "process.json").write_text(json.dumps({**record, **moved}))
+    assert run.state().name == "lost"
+    run.release(lock)
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", '{"pid": null, "started": 0}', '{"pid": -1, "started": 0}',

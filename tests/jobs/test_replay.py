@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dbtui.core.errors import UsageError
-from dbtui.core.events import Ended, Event, Log, Started, Step
+from dbtui.core.events import Ended, Event, Log, Phase, Started, Step
 from dbtui.core.journal import JournalWriter
 from dbtui.core.run import Run
 from dbtui.jobs import replay
@@ -123,9 +125,18 @@ def test_a_journal_is_found_by_file_folder_and_name(new_run: Callable[..., Run])
 
 
 def test_without_a_terminal_it_is_told_in_lines(journal: Callable[..., Path]) -> None:
-    path = journal([Started(time=NOON, pid=1, steps=4), Log(time=NOON + 1, message="Hello \x1b[31m."), *RESUMED[1:]])
+    bar = Phase(time=NOON, name="encoding the photos", done=1, total=2, unit="pictures")
+    hello = Log(time=NOON + 1, message="Hello \x1b[31m.")
+    path = journal([Started(time=NOON, pid=1, steps=4), bar, hello, *RESUMED[1:]])
     command = [sys.executable, "-m", "dbtui", "replay", str(path), "--speed", "1000"]
+    as_json = subprocess.run([*command, "--json"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+    assert json.loads(as_json.stdout)["state"] == "done"
     told = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
     assert told.returncode == 0, told.stderr
     assert "Hello \\x1b[31m." in told.stderr and "Going on from step 2" in told.stderr
     assert told.stdout == "The journal ends: done at step 4.\n"
+    plain = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert "encoding the photos ##########---------- 1/2" in plain.stderr
+    assert plain.stderr.isascii() and "\\u25" not in plain.stderr

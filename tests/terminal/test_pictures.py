@@ -157,6 +157,7 @@ def test_sixel_is_drawn_over_blocks_and_only_where_nothing_is_in_the_way(open_ap
         screen.type(KEYS["untoast"])
         screen.until(lambda: drawn() > before)
         settle(screen)
+        assert drawn() == before + 1
         screen.type("typed")
         assert b"\x1bP0" not in settle(screen)
 

@@ -28,7 +28,10 @@ ENDS = {
 SHORTEST = 8
 """Cells of a bar that can still be read."""
 
-LOST = "The trainer is gone and left no word; its machine may have been switched off, or its disk full."
+LOST = (
+    "The trainer is gone and left no word: it may have been killed, as for want of memory, or its machine switched off, "
+    "or its disk full."
+)
 
 
 def meter(share: float, width: int, colour: str = "$accent") -> Content:
