@@ -13,7 +13,10 @@ from textual.widgets import Input
 from dbtui.app.dialogs import ConfirmDialog, TextDialog
 from dbtui.app.messages import OpenRun
 from dbtui.app.screens.dashboard import horizon
+from dbtui.app.screens.photo import PhotoDialog
+from dbtui.app.widgets.gpu_panel import GpuPanel
 from dbtui.app.widgets.sample_panel import SamplePanel
+from dbtui.app.zoom import ZoomView
 from dbtui.core.events import Ended, Log, Phase, Sample, Started
 from dbtui.core.journal import JournalWriter
 from dbtui.core.run import Run
@@ -169,6 +172,36 @@ def test_samples_are_gone_through_and_the_newest_is_followed(drive: Callable[...
     drive(script)
 
 
+def test_the_sample_that_is_shown_is_looked_at_closely(drive: Callable[..., None], live: Run) -> None:
+    async def script(ui: Any) -> None:
+        await ui.open(live)
+        dashboard = ui.app.screen
+        assert not dashboard.check_action("zoom_sample", ()), "there is none yet"
+        write(live, sample(live, 10, "a photo of sks rex in snow"), sample(live, 20))
+        await ui.sees("step 20", "2 of 2")
+        await ui.press("left_square_bracket", "z")
+        await ui.until(lambda: isinstance(ui.app.screen, PhotoDialog) and ui.app.screen.query(ZoomView))
+        await ui.sees("step 10 \u00b7 a photo of sks rex in snow")
+        await ui.press("escape")
+        assert ui.app.screen is dashboard
+
+    drive(script)
+
+
+def test_a_small_window_gives_the_sample_the_place_of_gpus_that_are_not_there(
+    drive: Callable[..., None], live: Run
+) -> None:
+    async def script(ui: Any) -> None:
+        await ui.open(live)
+        panel = ui.app.screen.query_one(GpuPanel)
+        panel.show([], "There is no GPU.")
+        await ui.until(lambda: not panel.display)
+        await ui.pilot.resize_terminal(120, 36)
+        await ui.until(lambda: panel.display)
+
+    drive(script, size=(80, 24))
+
+
 def test_what_is_asked_for_becomes_a_request(drive: Callable[..., None], live: Run) -> None:
     control = live.path / "control"
 
@@ -177,8 +210,8 @@ def test_what_is_asked_for_becomes_a_request(drive: Callable[..., None], live: R
         await ui.press("w")
         await ui.until(lambda: (control / "save.json").exists())
         await ui.press("p")
-        assert ui.app.screen.query_one(Input)
-        await ui.press(*"in snow", "enter")
+        assert ui.app.screen.query_one(Input).value == live.config.concept.prompt, "which one goes on from"
+        await ui.press(*" in snow", "enter")
         await ui.until(lambda: list(control.glob("sample-*.json")))
         await ui.press("s")
         assert isinstance(ui.app.screen, ConfirmDialog)
@@ -190,7 +223,7 @@ def test_what_is_asked_for_becomes_a_request(drive: Callable[..., None], live: R
 
     drive(script)
     requests = [json.loads(file.read_text()) for file in control.glob("sample-*.json")]
-    assert requests == [{"request": "sample", "prompt": "in snow"}]
+    assert requests == [{"request": "sample", "prompt": f"{live.config.concept.prompt} in snow"}]
 
 
 def test_leaving_says_that_the_training_goes_on(drive: Callable[..., None], live: Run) -> None:
