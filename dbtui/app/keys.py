@@ -41,6 +41,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("enter", "open", "Open", "Draw with the concept, or look at the training.", "\u21b5", 0),
         Key("n", "new", "New", "Teach a new concept from a folder of photos.", "n", 1),
         Key("slash", "filter", "Filter", "Show what has a word in its name, prompt, model or state.", "/", 1),
+        Key("escape", "show_all", "Show all", "Clear the filter.", "esc", 1),
         Key("s", "stop", "Stop", "Stop the training at its next step, with a checkpoint.", "s", 1),
         Key("c", "resume", "Continue", "Take a stopped, failed or lost training up from its checkpoint.", "c", 1),
         Key("m", "compare", "Compare", "See untaught, half-taught and taught pictures side by side.", "m", 2),

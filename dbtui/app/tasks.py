@@ -108,7 +108,7 @@ def keep_prompts(screen: MessagePump, asked: Sequence[Asked]) -> None:
 def destination_of(text: str, name: str) -> Path:
     """Where a picture that a person named ``text`` goes: a folder gets a file ``name``. Raises UsageError."""
     path = Path(text).expanduser().absolute()
-    if path.is_dir():
+    if path.is_dir() or text.endswith("/"):
         path = path / name
     if not path.suffix:
         path = path.with_name(f"{path.name}.png")
