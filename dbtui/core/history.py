@@ -116,6 +116,8 @@ class History:
 
     def _add_step(self, event: Step) -> None:
         curves = self.curves
+        if curves.step and event.step <= curves.step[-1]:  # the line that said so is damaged
+            curves.cut(event.step - 1)
         curves.step.append(event.step)
         curves.loss.append(event.loss)
         curves.smooth.append(self.progress.loss)

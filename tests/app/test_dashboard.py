@@ -14,6 +14,7 @@ from dbtui.app.dialogs import ConfirmDialog, TextDialog
 from dbtui.app.messages import OpenRun
 from dbtui.app.screens.dashboard import horizon
 from dbtui.app.screens.photo import PhotoDialog
+from dbtui.app.widgets.chart import Chart
 from dbtui.app.widgets.gpu_panel import GpuPanel
 from dbtui.app.widgets.sample_panel import SamplePanel
 from dbtui.app.zoom import ZoomView
@@ -301,6 +302,25 @@ def test_the_chart_is_read_and_zoomed_with_the_keyboard(drive: Callable[..., Non
         assert ui.app.screen._loss.plot.logarithmic
 
     drive(script, (120, 36))
+
+
+def test_a_chart_is_drawn_anew_in_a_window_of_another_width(drive: Callable[..., None], live: Run, steps: Any) -> None:
+    """Also those parts of it that keep their own width."""
+
+    async def script(ui: Any) -> None:
+        await ui.open(live)
+        chart = ui.app.screen.query_one("#loss", Chart)
+        for number, width in enumerate((81, 83, 80), 1):
+            write(live, *steps(30 + 20 * number + 1, 50 + 20 * number))
+            await ui.sees(f"{50 + 20 * number}/200 steps")
+            await ui.pilot.resize_terminal(width, 24)
+            await ui.until(lambda width=width: chart.plot.chars.shape == (chart.size.height, width - 32))
+            await ui.pilot.pause()
+            place = chart.content_region
+            seen = [line[place.x : place.right] for line in ui.text.splitlines()[place.y : place.bottom]]
+            assert seen == ["".join(map(chr, row)) for row in chart.plot.chars.tolist()]
+
+    drive(script)
 
 
 def test_the_chart_is_read_with_the_mouse(drive: Callable[..., None], live: Run) -> None:

@@ -52,6 +52,11 @@ def test_a_resume_takes_back_what_came_after_its_checkpoint(history: Callable[..
     assert made.pid == 2 and made.ended is None
 
 
+def test_steps_ascend_even_where_the_journal_lost_the_line_of_a_resume(history: Callable[..., History]) -> None:
+    made = history(Started(pid=1, steps=50), *(step(n) for n in range(1, 21)), *(step(n) for n in range(13, 16)))
+    assert list(made.curves.step) == list(range(1, 16)) and len(made.curves.loss) == 15
+
+
 def test_the_smoothed_loss_goes_on_over_a_resume_as_if_there_had_been_none(history: Callable[..., History]) -> None:
     steps = [step(n, 1 / n) for n in range(1, 31)]
     void = [step(n, 7.0) for n in range(13, 21)]
