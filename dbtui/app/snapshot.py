@@ -32,13 +32,15 @@ class Snapshot:
     pid: int
     read: float
     """The share of the journal that this has been made from."""
+    full: bool
+    """Whether the disk keeps a live trainer from saying more."""
 
     @property
     def step(self) -> int:
         return self.last.step if self.last else self.state.step
 
 
-def take(history: History, state: State, now: float, read: float, curves: Curves) -> Snapshot:
+def take(history: History, state: State, now: float, read: float, curves: Curves, full: bool = False) -> Snapshot:
     """``history`` as it is at the time ``now``; ``curves`` is a copy of its curves that may be shared with other snapshots."""
     progress = history.progress
     now = now if state.name == "live" else history.time
@@ -57,4 +59,5 @@ def take(history: History, state: State, now: float, read: float, curves: Curves
         notes=tuple(history.notes),
         pid=history.pid,
         read=read,
+        full=full and state.name == "live",
     )

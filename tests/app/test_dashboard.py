@@ -125,6 +125,26 @@ def test_a_replay_shows_a_training_again_and_asks_nothing_of_a_trainer(
     drive(script, first=OpenRun(run, Replay(run.journal, 5)))
 
 
+def test_a_disk_that_is_full_is_told_while_the_trainer_cannot_say_anything(
+    drive: Callable[..., None], small_disk: Any, run_with: Any, steps: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBTUI_HOME", str(small_disk.folder))
+    run = run_with([STARTED, TRAINING, *steps(1, 5)])
+    lock = run.claim()
+
+    async def script(ui: Any) -> None:
+        await ui.open(run)
+        assert "full" not in ui.text
+        small_disk.fill()
+        await ui.sees("The disk is full.", "The training goes on")
+        small_disk.empty()
+        write(run, *steps(6, 9))
+        await ui.until(lambda: "9/200 steps" in ui.text and "The disk is full" not in ui.text)
+
+    drive(script)
+    lock.close()
+
+
 def test_the_end_of_a_live_run_is_seen(drive: Callable[..., None], live: Run) -> None:
     async def script(ui: Any) -> None:
         await ui.open(live)

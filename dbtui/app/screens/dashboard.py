@@ -154,8 +154,10 @@ class DashboardScreen(BaseScreen):
         wide = self.size.width >= 100
         self.say_where(self._title, facts=Content.assemble(about, standing) if wide else standing)
         name, words = run_words.ending(snapshot.state, self._replay is not None)
+        if snapshot.full:
+            name, words = "-full", run_words.full_disk(self.training.path)
         self.query_one("#ending", Static).update(words)
-        for state in ("-done", "-stopped", "-failed", "-lost"):
+        for state in ("-done", "-stopped", "-failed", "-lost", "-full"):
             self.set_class(state == name, state)
         self.refresh_bindings()
         self.call_after_refresh(self._draw)
@@ -271,9 +273,9 @@ def horizon(snapshot: Snapshot) -> float:
     return min(end, snapshot.steps) if snapshot.steps else end
 
 
-def _standing(snapshot: Snapshot) -> tuple[str, str, int, int]:
+def _standing(snapshot: Snapshot) -> tuple[str, str, int, int, bool]:
     """What the top line, the end's message and the keys depend on."""
-    return snapshot.state.name, snapshot.state.message, snapshot.pid, min(len(snapshot.samples), 2)
+    return snapshot.state.name, snapshot.state.message, snapshot.pid, min(len(snapshot.samples), 2), snapshot.full
 
 
 def _last_bytes(run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from textual.content import Content
 
@@ -147,6 +148,15 @@ def ending(state: State, replayed: bool = False) -> tuple[str, Content]:
         words.append(Content.styled("c goes on from the last checkpoint \u00b7 l shows all that was said", "$primary"))
         return f"-{state.name}", Content("\n").join(words)
     return "", Content("")
+
+
+def full_disk(folder: Path) -> Content:
+    """Why nothing moves although the trainer lives."""
+    text = (
+        f"Nothing fits into {printable(folder)} any more. The training goes on, and what it did meanwhile is shown "
+        "once there is room; checkpoints and samples need some, too."
+    )
+    return Content.assemble(("The disk is full. ", "bold $warning"), text)
 
 
 def tail(notes: Sequence[Note], rows: int) -> Content:
