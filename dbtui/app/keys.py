@@ -69,6 +69,7 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("escape", "clear", "Show all", "Clear the filter.", "esc", 0),
     ),
     "dashboard": (
+        Key("enter", "prompt", "Draw", "Draw with the concept that was taught.", "\u21b5", 1),
         Key("s", "stop", "Stop", "Stop at the next step, with a checkpoint; asks first.", "s", 1),
         Key("c", "resume", "Continue", "Take the training up from its last checkpoint.", "c", 1),
         Key("w", "save", "Save", "Write a checkpoint at the next step; the training goes on.", "w", 1),

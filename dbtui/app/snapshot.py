@@ -30,6 +30,8 @@ class Snapshot:
     samples: Sequence[Sample]
     notes: Sequence[Note]
     pid: int
+    kept: int
+    """The step of the newest checkpoint; 0 if there is none."""
     read: float
     """The share of the journal that this has been made from."""
     full: bool
@@ -58,6 +60,7 @@ def take(history: History, state: State, now: float, read: float, curves: Curves
         samples=tuple(history.samples),
         notes=tuple(history.notes),
         pid=history.pid,
+        kept=history.kept,
         read=read,
         full=full and state.name == "live",
     )

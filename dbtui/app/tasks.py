@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from textual.message_pump import MessagePump
 
-from dbtui.app.messages import AlreadyThere, Done, Failed, GridRead, OpenRun, PromptsRead
+from dbtui.app.messages import AlreadyThere, Done, Failed, GridRead, OpenPrompt, OpenRun, PromptsRead
 from dbtui.core import paths
 from dbtui.core.errors import DbtuiError, UsageError, obstacle, printable
-from dbtui.core.library import Concept, rename_concept
+from dbtui.core.library import Concept, find_concept, rename_concept
 from dbtui.core.removal import folders_of, remove
 from dbtui.core.run import Run
 from dbtui.core.subjects import SUBJECTS
@@ -58,6 +58,11 @@ def ask(screen: MessagePump, run: Run, request: str, words: str, **details: str)
     """Leave a request for the trainer: ``stop``, ``save`` or ``sample``."""
     run.request(request, **details)
     screen.post_message(Done(words))
+
+
+def open_concept(screen: MessagePump, name: str) -> None:
+    """Draw with the concept ``name``."""
+    screen.post_message(OpenPrompt(find_concept(name)))
 
 
 def rename(screen: MessagePump, name: str, new: str) -> None:

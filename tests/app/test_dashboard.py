@@ -12,13 +12,14 @@ from textual.widgets import Input
 
 from dbtui.app.dialogs import ConfirmDialog, TextDialog
 from dbtui.app.messages import OpenRun
-from dbtui.app.screens.dashboard import horizon
+from dbtui.app.screens.dashboard import DashboardScreen, horizon
 from dbtui.app.screens.photo import PhotoDialog
+from dbtui.app.screens.prompt import PromptScreen
 from dbtui.app.widgets.chart import Chart
 from dbtui.app.widgets.gpu_panel import GpuPanel
 from dbtui.app.widgets.sample_panel import SamplePanel
 from dbtui.app.zoom import ZoomView
-from dbtui.core.events import Ended, Log, Phase, Sample, Started
+from dbtui.core.events import Checkpoint, Ended, Log, Phase, Sample, Started
 from dbtui.core.journal import JournalWriter
 from dbtui.core.run import Run
 from dbtui.jobs.replay import Replay
@@ -102,7 +103,37 @@ def test_a_trainer_that_vanished_is_lost(drive: Callable[..., None], run_with: A
 
     async def script(ui: Any) -> None:
         await ui.open(run)
-        await ui.sees("Lost.", "left no word", "20/200 steps")
+        await ui.sees("Lost.", "left no word", "20/200 steps", "c begins anew, since there is no checkpoint")
+
+    drive(script)
+
+
+def test_a_run_that_ended_says_from_which_step_it_goes_on(
+    drive: Callable[..., None], run_with: Any, steps: Any
+) -> None:
+    kept = [Checkpoint(step=n, path=f"checkpoints/{n}", size=9, seconds=0.1) for n in (8, 16)]
+    run = run_with([STARTED, TRAINING, *steps(1, 20), *kept, Started(pid=5, steps=200, resumed_from=8), *steps(9, 12)])
+
+    async def script(ui: Any) -> None:
+        await ui.open(run)
+        await ui.sees("12/200 steps", "c goes on from the checkpoint of step 8")
+
+    drive(script)
+
+
+def test_what_was_taught_is_drawn_from_the_dashboard(
+    drive: Callable[..., None], run_with: Any, steps: Any, concept: Any
+) -> None:
+    concept("rex")
+    run = run_with([STARTED, TRAINING, *steps(1, 200), Ended(time=NOON + 300, reason="done", step=200, concept="rex")])
+
+    async def script(ui: Any) -> None:
+        await ui.open(run)
+        await ui.sees("Taught. enter draws with the concept 'rex'")
+        await ui.press("enter")
+        await ui.until(lambda: isinstance(ui.app.screen, PromptScreen))
+        await ui.press("escape")
+        assert isinstance(ui.app.screen, DashboardScreen)
 
     drive(script)
 
@@ -151,7 +182,7 @@ def test_the_end_of_a_live_run_is_seen(drive: Callable[..., None], live: Run) ->
         await ui.sees("live")
         (live.path / "process.json").unlink()
         write(live, Ended(reason="done", step=50, concept="rex"))
-        await ui.sees("Taught.", "'rex' is in the library")
+        await ui.sees("Taught.", "draws with the concept 'rex'")
         assert "Stop" not in ui.text
 
     drive(script)

@@ -153,7 +153,7 @@ class DashboardScreen(BaseScreen):
         about = Content.styled(f"{printable(self._about)}   ", "$text-muted")
         wide = self.size.width >= 100
         self.say_where(self._title, facts=Content.assemble(about, standing) if wide else standing)
-        name, words = run_words.ending(snapshot.state, self._replay is not None)
+        name, words = run_words.ending(snapshot.state, snapshot.kept, self._replay is not None)
         if snapshot.full:
             name, words = "-full", run_words.full_disk(self.training.path)
         self.query_one("#ending", Static).update(words)
@@ -167,8 +167,10 @@ class DashboardScreen(BaseScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Requests need a trainer that takes them; resuming needs that there is none."""
         state = self.snapshot.state.name if self.snapshot else ""
-        if self._replay is not None and action in ("stop", "save", "sample", "resume"):
+        if self._replay is not None and action in ("stop", "save", "sample", "resume", "prompt"):
             return False
+        if action == "prompt":
+            return state == "done"
         if action in ("stop", "save", "sample"):
             return state == "live"
         if action == "resume":
@@ -202,6 +204,10 @@ class DashboardScreen(BaseScreen):
 
         text = "It stops at its next step and keeps a checkpoint, from which it can go on later."
         self.app.push_screen(ConfirmDialog(f"Stop teaching {self._title}?", text, "Stop"), answered)
+
+    def action_prompt(self) -> None:
+        if self.snapshot is not None:
+            self.start(partial(tasks.open_concept, self, self.snapshot.state.concept), "task")
 
     def action_save(self) -> None:
         self._ask("save", "A checkpoint will be written at the next step.")
