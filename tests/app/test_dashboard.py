@@ -361,6 +361,8 @@ def test_a_chart_is_drawn_anew_in_a_window_of_another_width(drive: Callable[...,
     async def script(ui: Any) -> None:
         await ui.open(live)
         chart = ui.app.screen.query_one("#loss", Chart)
+        await ui.pilot.resize_terminal(120, 24)
+        await ui.sees("a photo of sks rex \u00b7 ")
         for number, width in enumerate((81, 83, 80), 1):
             write(live, *steps(30 + 20 * number + 1, 50 + 20 * number))
             await ui.sees(f"{50 + 20 * number}/200 steps")
@@ -370,6 +372,7 @@ def test_a_chart_is_drawn_anew_in_a_window_of_another_width(drive: Callable[...,
             place = chart.content_region
             seen = [line[place.x : place.right] for line in ui.text.splitlines()[place.y : place.bottom]]
             assert seen == ["".join(map(chr, row)) for row in chart.plot.chars.tolist()]
+            assert "a photo of sks rex" not in ui.text, "the top line has no room for it"
 
     drive(script)
 

@@ -117,7 +117,8 @@ class DashboardScreen(BaseScreen):
         self.notify(message.words, severity="warning")
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._draw)
+        """The top line, too, has more or less room now."""
+        self.call_after_refresh(self._show_state)
 
     def _draw(self) -> None:
         snapshot = self.snapshot
