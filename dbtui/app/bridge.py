@@ -54,7 +54,7 @@ def follow_run(screen: MessagePump, follower: Follower) -> None:
             curves = history.curves.copy() if history.count != count else curves
             count, posted = history.count, now
             read = 1.0 if whole else follower.read
-            screen.post_message(RunChanged(take(history, state, follower.now(), read, curves)))
+            screen.post_message(RunChanged(take(history, state, follower.now(), read, curves, follower.is_full())))
         worker.cancelled_event.wait(DRAWING if whole else 0)
 
 

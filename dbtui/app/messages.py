@@ -89,7 +89,10 @@ class PhotosReported(Message):
 
 @dataclass
 class Foreseen(Message):
-    """What a run of the draft will need, or why there can be none; ``key`` is the field that is to blame, if one is."""
+    """What a run of the draft will need, or why there can be none; ``key`` is the field that is to blame, if one is.
+
+    Neither, while the hub is being asked.
+    """
 
     number: int
     """Of the question that this answers."""

@@ -40,8 +40,10 @@ class Outlook:
             key = "concept.name"
             choose_name(config)
             key = "model.base"
-            if not ask and is_missing(config.model.base) and config.model.base not in self._plans:
-                raise UsageError("This model is not on this machine", "The hub is asked once this field is left.")
+            if config.model.base not in self._plans and is_missing(config.model.base):
+                if not ask:
+                    raise UsageError("This model is not on this machine", "The hub is asked once this field is left.")
+                screen.post_message(Foreseen(number))
             base, coming = self._find(config)
             key = "data.resolution"
             config = complete(config, base)

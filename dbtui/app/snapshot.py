@@ -30,15 +30,19 @@ class Snapshot:
     samples: Sequence[Sample]
     notes: Sequence[Note]
     pid: int
+    kept: int
+    """The step of the newest checkpoint; 0 if there is none."""
     read: float
     """The share of the journal that this has been made from."""
+    full: bool
+    """Whether the disk keeps a live trainer from saying more."""
 
     @property
     def step(self) -> int:
         return self.last.step if self.last else self.state.step
 
 
-def take(history: History, state: State, now: float, read: float, curves: Curves) -> Snapshot:
+def take(history: History, state: State, now: float, read: float, curves: Curves, full: bool = False) -> Snapshot:
     """``history`` as it is at the time ``now``; ``curves`` is a copy of its curves that may be shared with other snapshots."""
     progress = history.progress
     now = now if state.name == "live" else history.time
@@ -56,5 +60,7 @@ def take(history: History, state: State, now: float, read: float, curves: Curves
         samples=tuple(history.samples),
         notes=tuple(history.notes),
         pid=history.pid,
+        kept=history.kept,
         read=read,
+        full=full and state.name == "live",
     )

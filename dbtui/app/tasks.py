@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from textual.message_pump import MessagePump
 
-from dbtui.app.messages import AlreadyThere, Done, Failed, GridRead, OpenRun, PromptsRead
+from dbtui.app.messages import AlreadyThere, Done, Failed, GridRead, OpenPrompt, OpenRun, PromptsRead
 from dbtui.core import paths
 from dbtui.core.errors import DbtuiError, UsageError, obstacle, printable
-from dbtui.core.library import Concept, rename_concept
+from dbtui.core.library import Concept, find_concept, rename_concept
 from dbtui.core.removal import folders_of, remove
 from dbtui.core.run import Run
 from dbtui.core.subjects import SUBJECTS
@@ -58,6 +58,11 @@ def ask(screen: MessagePump, run: Run, request: str, words: str, **details: str)
     """Leave a request for the trainer: ``stop``, ``save`` or ``sample``."""
     run.request(request, **details)
     screen.post_message(Done(words))
+
+
+def open_concept(screen: MessagePump, name: str) -> None:
+    """Draw with the concept ``name``."""
+    screen.post_message(OpenPrompt(find_concept(name)))
 
 
 def rename(screen: MessagePump, name: str, new: str) -> None:
@@ -108,7 +113,7 @@ def keep_prompts(screen: MessagePump, asked: Sequence[Asked]) -> None:
 def destination_of(text: str, name: str) -> Path:
     """Where a picture that a person named ``text`` goes: a folder gets a file ``name``. Raises UsageError."""
     path = Path(text).expanduser().absolute()
-    if path.is_dir():
+    if path.is_dir() or text.endswith("/"):
         path = path / name
     if not path.suffix:
         path = path.with_name(f"{path.name}.png")

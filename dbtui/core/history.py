@@ -63,6 +63,8 @@ class History:
         self.phase: Phase | None = None
         self.ended: Ended | None = None
         self.pid = 0
+        self.kept = 0
+        """The step that a trainer who takes the run up goes on from."""
         self.count = 0
         """Events so far."""
         self.time = 0.0
@@ -84,6 +86,8 @@ class History:
             self._add_phase(event)
         elif isinstance(event, Sample):
             self.samples.append(event)
+        elif isinstance(event, Checkpoint):
+            self.kept = event.step
         elif isinstance(event, Started):
             self._begin(event)
         elif isinstance(event, Ended):
@@ -111,11 +115,14 @@ class History:
         if self._session_began:
             self._before += max(0.0, self.time - self._session_began)
         self._session_began, self.ended, self.phase, self.pid = event.time, None, None, event.pid
+        self.kept = event.resumed_from
         self.curves.cut(event.resumed_from)
         self.samples = [sample for sample in self.samples if sample.step <= event.resumed_from]
 
     def _add_step(self, event: Step) -> None:
         curves = self.curves
+        if curves.step and event.step <= curves.step[-1]:  # the line that said so is damaged
+            curves.cut(event.step - 1)
         curves.step.append(event.step)
         curves.loss.append(event.loss)
         curves.smooth.append(self.progress.loss)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import math
+from array import array
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -24,10 +26,15 @@ class Progress:
     _sum: float = 0.0
     _weight: float = 0.0
     _seconds: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
+    _past: tuple[array[int], array[float], array[float]] = field(
+        default_factory=lambda: (array("q"), array("d"), array("d"))
+    )
+    """Steps, and what the sum and the weight were after each: a resume goes on from there, as if nothing had been."""
 
     def add(self, event: Event) -> None:
         if isinstance(event, Started):
-            self.steps, self._sum, self._weight = event.steps, 0.0, 0.0
+            self.steps = event.steps
+            self._go_back(event.resumed_from)
             self._seconds.clear()
         elif isinstance(event, Step):
             self.last = event
@@ -35,6 +42,17 @@ class Progress:
                 self._sum = SMOOTHING * self._sum + (1 - SMOOTHING) * event.loss
                 self._weight = SMOOTHING * self._weight + (1 - SMOOTHING)
             self._seconds.append(event.seconds)
+            steps, sums, weights = self._past
+            steps.append(event.step)
+            sums.append(self._sum)
+            weights.append(self._weight)
+
+    def _go_back(self, step: int) -> None:
+        """Forget the losses after ``step``."""
+        steps, sums, weights = self._past
+        end = bisect.bisect_right(steps, step)
+        del steps[end:], sums[end:], weights[end:]
+        self._sum, self._weight = (sums[-1], weights[-1]) if sums else (0.0, 0.0)
 
     @property
     def loss(self) -> float:

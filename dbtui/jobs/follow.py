@@ -8,9 +8,13 @@ from collections.abc import Iterator
 from dbtui.core.events import Ended, Event
 from dbtui.core.journal import JournalReader
 from dbtui.core.run import Run, State
+from dbtui.core.weights import free_space
 
 INTERVAL = 0.25
 """Seconds between two looks at the journal."""
+
+LEAST_ROOM = 1 << 16
+"""Bytes free on a disk that is not called full."""
 
 
 class Follower:
@@ -32,6 +36,13 @@ class Follower:
     def state(self) -> State:
         """How the run stands."""
         return self.run.state()
+
+    def is_full(self) -> bool:
+        """Whether the disk has no room for what the trainer says, which then waits for some."""
+        try:
+            return free_space(self.run.path) < LEAST_ROOM
+        except OSError:
+            return False
 
     def now(self) -> float:
         """The time of day, by which a live run's time is told."""

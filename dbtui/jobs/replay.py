@@ -48,6 +48,9 @@ class Replay(Follower):
     def read(self) -> float:
         return 1.0
 
+    def is_full(self) -> bool:
+        return False
+
     def state(self) -> State:
         """Live until all has been played; then how the journal says that the run ended."""
         given = self._events[: self._given]

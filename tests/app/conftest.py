@@ -31,7 +31,7 @@ from dbtui.app.screens.dashboard import DashboardScreen
 from dbtui.app.studio import Studio
 from dbtui.core import paths
 from dbtui.core.config import Config
-from dbtui.core.events import Ended, Event, Log, Phase, Sample, Started, Step
+from dbtui.core.events import Checkpoint, Ended, Event, Log, Phase, Sample, Started, Step
 from dbtui.core.journal import JournalWriter
 from dbtui.core.library import Concept
 from dbtui.core.prompts import prompts_file
@@ -331,6 +331,7 @@ def library(concept: Any, damaged_concept: Any, run_with: Any, steps: Any) -> An
             Sample(
                 time=NOON + 126, step=125, path="samples/step-000125.png", prompts=["a photo of sks rex"], seeds=[1, 2]
             ),
+            Checkpoint(time=NOON + 126.5, step=125, path="checkpoints/000125", size=204_000_000, seconds=0.5),
             Ended(
                 time=NOON + 127,
                 reason="stopped",

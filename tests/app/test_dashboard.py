@@ -12,9 +12,14 @@ from textual.widgets import Input
 
 from dbtui.app.dialogs import ConfirmDialog, TextDialog
 from dbtui.app.messages import OpenRun
-from dbtui.app.screens.dashboard import horizon
+from dbtui.app.screens.dashboard import DashboardScreen, horizon
+from dbtui.app.screens.photo import PhotoDialog
+from dbtui.app.screens.prompt import PromptScreen
+from dbtui.app.widgets.chart import Chart
+from dbtui.app.widgets.gpu_panel import GpuPanel
 from dbtui.app.widgets.sample_panel import SamplePanel
-from dbtui.core.events import Ended, Log, Phase, Sample, Started
+from dbtui.app.zoom import ZoomView
+from dbtui.core.events import Checkpoint, Ended, Log, Phase, Sample, Started
 from dbtui.core.journal import JournalWriter
 from dbtui.core.run import Run
 from dbtui.jobs.replay import Replay
@@ -98,7 +103,37 @@ def test_a_trainer_that_vanished_is_lost(drive: Callable[..., None], run_with: A
 
     async def script(ui: Any) -> None:
         await ui.open(run)
-        await ui.sees("Lost.", "left no word", "20/200 steps")
+        await ui.sees("Lost.", "left no word", "20/200 steps", "c begins anew, since there is no checkpoint")
+
+    drive(script)
+
+
+def test_a_run_that_ended_says_from_which_step_it_goes_on(
+    drive: Callable[..., None], run_with: Any, steps: Any
+) -> None:
+    kept = [Checkpoint(step=n, path=f"checkpoints/{n}", size=9, seconds=0.1) for n in (8, 16)]
+    run = run_with([STARTED, TRAINING, *steps(1, 20), *kept, Started(pid=5, steps=200, resumed_from=8), *steps(9, 12)])
+
+    async def script(ui: Any) -> None:
+        await ui.open(run)
+        await ui.sees("12/200 steps", "c goes on from the checkpoint of step 8")
+
+    drive(script)
+
+
+def test_what_was_taught_is_drawn_from_the_dashboard(
+    drive: Callable[..., None], run_with: Any, steps: Any, concept: Any
+) -> None:
+    concept("rex")
+    run = run_with([STARTED, TRAINING, *steps(1, 200), Ended(time=NOON + 300, reason="done", step=200, concept="rex")])
+
+    async def script(ui: Any) -> None:
+        await ui.open(run)
+        await ui.sees("Taught. enter draws with the concept 'rex'")
+        await ui.press("enter")
+        await ui.until(lambda: isinstance(ui.app.screen, PromptScreen))
+        await ui.press("escape")
+        assert isinstance(ui.app.screen, DashboardScreen)
 
     drive(script)
 
@@ -121,13 +156,33 @@ def test_a_replay_shows_a_training_again_and_asks_nothing_of_a_trainer(
     drive(script, first=OpenRun(run, Replay(run.journal, 5)))
 
 
+def test_a_disk_that_is_full_is_told_while_the_trainer_cannot_say_anything(
+    drive: Callable[..., None], small_disk: Any, run_with: Any, steps: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBTUI_HOME", str(small_disk.folder))
+    run = run_with([STARTED, TRAINING, *steps(1, 5)])
+    lock = run.claim()
+
+    async def script(ui: Any) -> None:
+        await ui.open(run)
+        assert "full" not in ui.text
+        small_disk.fill()
+        await ui.sees("The disk is full.", "The training goes on")
+        small_disk.empty()
+        write(run, *steps(6, 9))
+        await ui.until(lambda: "9/200 steps" in ui.text and "The disk is full" not in ui.text)
+
+    drive(script)
+    lock.close()
+
+
 def test_the_end_of_a_live_run_is_seen(drive: Callable[..., None], live: Run) -> None:
     async def script(ui: Any) -> None:
         await ui.open(live)
         await ui.sees("live")
         (live.path / "process.json").unlink()
         write(live, Ended(reason="done", step=50, concept="rex"))
-        await ui.sees("Taught.", "'rex' is in the library")
+        await ui.sees("Taught.", "draws with the concept 'rex'")
         assert "Stop" not in ui.text
 
     drive(script)
@@ -169,6 +224,36 @@ def test_samples_are_gone_through_and_the_newest_is_followed(drive: Callable[...
     drive(script)
 
 
+def test_the_sample_that_is_shown_is_looked_at_closely(drive: Callable[..., None], live: Run) -> None:
+    async def script(ui: Any) -> None:
+        await ui.open(live)
+        dashboard = ui.app.screen
+        assert not dashboard.check_action("zoom_sample", ()), "there is none yet"
+        write(live, sample(live, 10, "a photo of sks rex in snow"), sample(live, 20))
+        await ui.sees("step 20", "2 of 2")
+        await ui.press("left_square_bracket", "z")
+        await ui.until(lambda: isinstance(ui.app.screen, PhotoDialog) and ui.app.screen.query(ZoomView))
+        await ui.sees("step 10 \u00b7 a photo of sks rex in snow")
+        await ui.press("escape")
+        assert ui.app.screen is dashboard
+
+    drive(script)
+
+
+def test_a_small_window_gives_the_sample_the_place_of_gpus_that_are_not_there(
+    drive: Callable[..., None], live: Run
+) -> None:
+    async def script(ui: Any) -> None:
+        await ui.open(live)
+        panel = ui.app.screen.query_one(GpuPanel)
+        panel.show([], "There is no GPU.")
+        await ui.until(lambda: not panel.display)
+        await ui.pilot.resize_terminal(120, 36)
+        await ui.until(lambda: panel.display)
+
+    drive(script, size=(80, 24))
+
+
 def test_what_is_asked_for_becomes_a_request(drive: Callable[..., None], live: Run) -> None:
     control = live.path / "control"
 
@@ -177,8 +262,8 @@ def test_what_is_asked_for_becomes_a_request(drive: Callable[..., None], live: R
         await ui.press("w")
         await ui.until(lambda: (control / "save.json").exists())
         await ui.press("p")
-        assert ui.app.screen.query_one(Input)
-        await ui.press(*"in snow", "enter")
+        assert ui.app.screen.query_one(Input).value == live.config.concept.prompt, "which one goes on from"
+        await ui.press(*" in snow", "enter")
         await ui.until(lambda: list(control.glob("sample-*.json")))
         await ui.press("s")
         assert isinstance(ui.app.screen, ConfirmDialog)
@@ -190,7 +275,7 @@ def test_what_is_asked_for_becomes_a_request(drive: Callable[..., None], live: R
 
     drive(script)
     requests = [json.loads(file.read_text()) for file in control.glob("sample-*.json")]
-    assert requests == [{"request": "sample", "prompt": "in snow"}]
+    assert requests == [{"request": "sample", "prompt": f"{live.config.concept.prompt} in snow"}]
 
 
 def test_leaving_says_that_the_training_goes_on(drive: Callable[..., None], live: Run) -> None:
@@ -268,6 +353,28 @@ def test_the_chart_is_read_and_zoomed_with_the_keyboard(drive: Callable[..., Non
         assert ui.app.screen._loss.plot.logarithmic
 
     drive(script, (120, 36))
+
+
+def test_a_chart_is_drawn_anew_in_a_window_of_another_width(drive: Callable[..., None], live: Run, steps: Any) -> None:
+    """Also those parts of it that keep their own width."""
+
+    async def script(ui: Any) -> None:
+        await ui.open(live)
+        chart = ui.app.screen.query_one("#loss", Chart)
+        await ui.pilot.resize_terminal(120, 24)
+        await ui.sees("a photo of sks rex \u00b7 ")
+        for number, width in enumerate((81, 83, 80), 1):
+            write(live, *steps(30 + 20 * number + 1, 50 + 20 * number))
+            await ui.sees(f"{50 + 20 * number}/200 steps")
+            await ui.pilot.resize_terminal(width, 24)
+            await ui.until(lambda width=width: chart.plot.chars.shape == (chart.size.height, width - 32))
+            await ui.pilot.pause()
+            place = chart.content_region
+            seen = [line[place.x : place.right] for line in ui.text.splitlines()[place.y : place.bottom]]
+            assert seen == ["".join(map(chr, row)) for row in chart.plot.chars.tolist()]
+            assert "a photo of sks rex" not in ui.text, "the top line has no room for it"
+
+    drive(script)
 
 
 def test_the_chart_is_read_with_the_mouse(drive: Callable[..., None], live: Run) -> None:

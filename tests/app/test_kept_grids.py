@@ -71,9 +71,10 @@ def test_a_picture_is_looked_at_saved_and_its_path_copied(
         await ui.sees("Replace it?")
         await ui.press("enter")
         assert (tmp_path / "diary.png").read_text() == "mine"
-        await save_as(ui, "~/nowhere/bear.png")
-        await ui.sees("is not there")
-        await ui.press("escape")
+        for path in ("~/nowhere/bear.png", "~/nowhere/"):
+            await save_as(ui, path)
+            await ui.sees("is not there")
+            await ui.press("escape")
         await save_as(ui, "~/bear")
         await ui.sees("Saved as")
         await ui.press("g")

@@ -91,6 +91,25 @@ def test_the_filter_shows_what_has_the_word_and_escape_shows_all(drive: Callable
     drive(script)
 
 
+def test_a_filter_that_is_kept_stays_in_view_and_escape_clears_it(drive: Callable[..., None], concept: Any) -> None:
+    concept("mug")
+    concept("dog")
+
+    async def script(ui: Any) -> None:
+        await ui.sees("mug", "dog")
+        table = ui.app.screen.query_one(EntryTable)
+        assert not ui.app.screen.check_action("show_all", ())
+        await ui.press("slash", *"mu", "enter")
+        await ui.until(lambda: table.row_count == 1 and table.has_focus)
+        assert ui.app.screen.query_one("#filter").display, "why there are so few"
+        await ui.press("slash", *"xyz", "enter")
+        await ui.sees("Nothing has 'xyz' in it. Esc shows all.")
+        await ui.press("escape")
+        await ui.until(lambda: table.row_count == 2 and not ui.app.screen.query_one("#filter").display)
+
+    drive(script)
+
+
 def test_rename_and_a_name_that_is_taken(drive: Callable[..., None], concept: Any) -> None:
     concept("mug")
     concept("dog")

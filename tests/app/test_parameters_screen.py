@@ -90,6 +90,19 @@ def test_the_prompt_comes_first_and_its_rare_word_is_explained(drive: Callable[.
     drive(script)
 
 
+def test_enter_goes_to_the_next_parameter_from_a_line_and_from_a_choice(drive: Callable[..., None]) -> None:
+    async def script(ui: Any) -> None:
+        await open_form(ui)
+        await ui.press(*" toy", "enter")
+        assert row(ui, "prior.class_prompt").editor.has_focus
+        await ui.press("enter", "enter", *"12", "enter")
+        assert row(ui, "model.base").editor.has_focus
+        config = ui.app.draft.config()
+        assert (config.concept.prompt, config.prior.class_images) == ("a photo of sks toy", 12)
+
+    drive(script)
+
+
 def test_what_cannot_be_is_said_under_its_field_in_its_own_words(drive: Callable[..., None]) -> None:
     async def script(ui: Any) -> None:
         await open_form(ui)

@@ -116,6 +116,8 @@ def test_a_path_is_typed_and_completed(drive: Callable[..., None], bears: Path) 
         await ui.sees("Not a directory")
         await ui.press("escape")
         assert line.value == str(bears) and ui.app.screen is screen
+        await ui.sees("5 photos, all usable")
+        assert "Not a directory" not in ui.text and "mugs/" not in ui.text, "what holds is said again"
 
     drive(script)
 

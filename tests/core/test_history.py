@@ -52,6 +52,22 @@ def test_a_resume_takes_back_what_came_after_its_checkpoint(history: Callable[..
     assert made.pid == 2 and made.ended is None
 
 
+def test_steps_ascend_even_where_the_journal_lost_the_line_of_a_resume(history: Callable[..., History]) -> None:
+    made = history(Started(pid=1, steps=50), *(step(n) for n in range(1, 21)), *(step(n) for n in range(13, 16)))
+    assert list(made.curves.step) == list(range(1, 16)) and len(made.curves.loss) == 15
+
+
+def test_the_smoothed_loss_goes_on_over_a_resume_as_if_there_had_been_none(history: Callable[..., History]) -> None:
+    steps = [step(n, 1 / n) for n in range(1, 31)]
+    void = [step(n, 7.0) for n in range(13, 21)]
+    started, resumed = Started(pid=1, steps=50), Started(pid=2, steps=50, resumed_from=12)
+    broken = history(started, *steps[:12], *void, resumed, *steps[12:])
+    assert broken.curves.smooth == history(started, *steps).curves.smooth
+    assert broken.progress.loss == broken.curves.smooth[-1]
+    again = history(started, *steps[:12], Started(pid=2, steps=50), *steps)
+    assert again.curves.smooth == history(started, *steps).curves.smooth, "from the first step"
+
+
 def test_time_between_two_trainers_is_not_counted(history: Callable[..., History]) -> None:
     made = history(
         Started(time=100, pid=1, steps=5), step(1, time=110), Started(time=1000, pid=2, steps=5), step(2, time=1005)

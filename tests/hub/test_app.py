@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -45,7 +46,11 @@ def test_a_model_is_asked_for_once_its_name_is_whole_and_not_downloaded_without_
             await pilot.press("end", "d")
             await until(lambda: "asked once this field is left" in outlook())
             assert app.draft.typed["model.base"] == "tiny/sd" and not hub.seen
+            answer = threading.Event()
+            hub.fail("model_index.json", stall=answer)
             await pilot.press("down")
+            await until(lambda: outlook().startswith("Asking the hub for the base model"))
+            answer.set()
             await until(lambda: outlook().startswith("Needs about"))
             assert hub.asked("model_index.json") and not hub.asked(".safetensors")
             await pilot.press("f5")

@@ -19,6 +19,7 @@ from dbtui.app.dialogs import ConfirmDialog, PromptDialog, TextDialog
 from dbtui.app.keys import bindings
 from dbtui.app.messages import GpusRead, RunChanged
 from dbtui.app.screens.base import BaseScreen
+from dbtui.app.screens.photo import PhotoDialog
 from dbtui.app.snapshot import Snapshot
 from dbtui.app.widgets import run_words
 from dbtui.app.widgets.chart import Chart
@@ -50,7 +51,7 @@ class DashboardScreen(BaseScreen):
         self._replay = replay
         self.snapshot: Snapshot | None = None
         self._title = run.id
-        self._about, self._every = "", 0
+        self._about, self._prompt, self._every = "", "", 0
         self._paused = self._stopping = False
 
     def body(self) -> ComposeResult:
@@ -85,7 +86,7 @@ class DashboardScreen(BaseScreen):
             self._about = f"config.toml: {error.message}"
             return
         self._title = config.concept.name or self.training.id
-        self._every = config.sampling.every
+        self._prompt, self._every = config.concept.prompt, config.sampling.every
         self._about = f"{config.concept.prompt} \u00b7 {config.model.base.rstrip('/').rsplit('/', 1)[-1]}"
 
     # What comes in
@@ -116,7 +117,8 @@ class DashboardScreen(BaseScreen):
         self.notify(message.words, severity="warning")
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._draw)
+        """The top line, too, has more or less room now."""
+        self.call_after_refresh(self._show_state)
 
     def _draw(self) -> None:
         snapshot = self.snapshot
@@ -152,9 +154,11 @@ class DashboardScreen(BaseScreen):
         about = Content.styled(f"{printable(self._about)}   ", "$text-muted")
         wide = self.size.width >= 100
         self.say_where(self._title, facts=Content.assemble(about, standing) if wide else standing)
-        name, words = run_words.ending(snapshot.state, self._replay is not None)
+        name, words = run_words.ending(snapshot.state, snapshot.kept, self._replay is not None)
+        if snapshot.full:
+            name, words = "-full", run_words.full_disk(self.training.path)
         self.query_one("#ending", Static).update(words)
-        for state in ("-done", "-stopped", "-failed", "-lost"):
+        for state in ("-done", "-stopped", "-failed", "-lost", "-full"):
             self.set_class(state == name, state)
         self.refresh_bindings()
         self.call_after_refresh(self._draw)
@@ -164,8 +168,10 @@ class DashboardScreen(BaseScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Requests need a trainer that takes them; resuming needs that there is none."""
         state = self.snapshot.state.name if self.snapshot else ""
-        if self._replay is not None and action in ("stop", "save", "sample", "resume"):
+        if self._replay is not None and action in ("stop", "save", "sample", "resume", "prompt"):
             return False
+        if action == "prompt":
+            return state == "done"
         if action in ("stop", "save", "sample"):
             return state == "live"
         if action == "resume":
@@ -174,6 +180,8 @@ class DashboardScreen(BaseScreen):
             return state == "live" or self._paused
         if action == "scrub":
             return self.snapshot is not None and len(self.snapshot.samples) > 1
+        if action == "zoom_sample":
+            return self.snapshot is not None and bool(self.snapshot.samples)
         return True
 
     @property
@@ -198,6 +206,10 @@ class DashboardScreen(BaseScreen):
         text = "It stops at its next step and keeps a checkpoint, from which it can go on later."
         self.app.push_screen(ConfirmDialog(f"Stop teaching {self._title}?", text, "Stop"), answered)
 
+    def action_prompt(self) -> None:
+        if self.snapshot is not None:
+            self.start(partial(tasks.open_concept, self, self.snapshot.state.concept), "task")
+
     def action_save(self) -> None:
         self._ask("save", "A checkpoint will be written at the next step.")
 
@@ -206,7 +218,8 @@ class DashboardScreen(BaseScreen):
             if prompt:
                 self._ask("sample", "A sample will be drawn at the next step.", prompt=prompt)
 
-        prompt = "" if self.snapshot is None or not self.snapshot.samples else self.snapshot.samples[-1].prompts[0]
+        samples = self.snapshot.samples if self.snapshot else ()
+        prompt = next(iter(samples[-1].prompts), "") if samples else self._prompt
         text = "It is drawn from the weights as they are; the training waits meanwhile."
         self.app.push_screen(PromptDialog("Sample now", text, prompt), answered)
 
@@ -219,6 +232,11 @@ class DashboardScreen(BaseScreen):
 
     def action_scrub(self, count: int) -> None:
         self.query_one(SamplePanel).scrub(count)
+
+    def action_zoom_sample(self) -> None:
+        found = self.query_one(SamplePanel).current
+        if found is not None:
+            self.app.push_screen(PhotoDialog(*found))
 
     def action_log_scale(self) -> None:
         self._loss.toggle_log()
@@ -262,9 +280,9 @@ def horizon(snapshot: Snapshot) -> float:
     return min(end, snapshot.steps) if snapshot.steps else end
 
 
-def _standing(snapshot: Snapshot) -> tuple[str, str, int, bool]:
+def _standing(snapshot: Snapshot) -> tuple[str, str, int, int, bool]:
     """What the top line, the end's message and the keys depend on."""
-    return snapshot.state.name, snapshot.state.message, snapshot.pid, len(snapshot.samples) > 1
+    return snapshot.state.name, snapshot.state.message, snapshot.pid, min(len(snapshot.samples), 2), snapshot.full
 
 
 def _last_bytes(run: Run) -> str:

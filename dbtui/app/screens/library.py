@@ -29,7 +29,7 @@ from dbtui.core.names import check_name
 from dbtui.core.units import plural
 
 RESUMABLE = ("stopped", "failed", "lost", "new")
-CONDITIONAL = ("open", "filter", "stop", "resume", "compare", "training", "export", "rename", "delete")
+CONDITIONAL = ("open", "filter", "show_all", "stop", "resume", "compare", "training", "export", "rename", "delete")
 """Actions that not every entry has."""
 
 
@@ -90,7 +90,9 @@ class LibraryScreen(BaseScreen):
 
     def _show(self, problem: DbtuiError | None = None) -> None:
         entries = self._entries or []
-        word = self.query_one(Filter).value.strip()
+        line = self.query_one(Filter)
+        word = line.value.strip()
+        line.set_class(bool(word), "-set")
         shown = [entry for entry in entries if entry.has(word)]
         self.set_class(not entries and problem is None, "-empty")
         self.query_one("#notice", Static).update(_notice(problem, word, len(shown)))
@@ -136,6 +138,8 @@ class LibraryScreen(BaseScreen):
         entry = self.current
         if action == "filter":
             return bool(self._entries)
+        if action == "show_all":
+            return bool(self.query_one(Filter).value.strip())
         if entry is None:
             return False
         return {
@@ -181,6 +185,9 @@ class LibraryScreen(BaseScreen):
 
     def action_filter(self) -> None:
         self.query_one(Filter).focus()
+
+    def action_show_all(self) -> None:
+        self.query_one(Filter).action_clear()
 
     def action_demo(self) -> None:
         words = "The embedded model learns a teddy bear from five photos. Then m compares it with how it was before."

@@ -183,6 +183,9 @@ class ParametersScreen(BaseScreen):
         if message.number != self._number or self._starting:
             return
         problem = message.problem
+        if message.forecast is None and problem is None:
+            self._say(Content("Asking the hub for the base model \u2026"))
+            return
         self._blamed = {message.key: problem} if problem is not None and message.key else {}
         self._change = dict(problem.change) if isinstance(problem, DoesNotFitError) else {}
         if message.forecast is not None:

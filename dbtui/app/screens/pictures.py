@@ -89,7 +89,12 @@ class PicturesScreen(BaseScreen):
 
     @on(PathInput.Left)
     def _path_left(self) -> None:
+        """Say again what holds of the photos that are still shown."""
         self._say_path()
+        self.query_one("#path-choices").display = False
+        self._say_found()
+        if self.report is None and 0 < len(self._photos) <= MANY:
+            self.action_look()  # it was given up for the path
         self.query_one(FolderTree).focus()
 
     @on(PathInput.Choices)
@@ -123,11 +128,16 @@ class PicturesScreen(BaseScreen):
         self._fill(list(message.pictures))
         if self._enters:
             self.call_after_refresh(self._enter)
-        count = len(message.pictures)
-        if count > MANY:
+        self._say_found()
+
+    def _say_found(self) -> None:
+        count = len(self._photos)
+        if self.report is not None:
+            self._say(*verdict(self.report))
+        elif count > MANY:
             self._say(TOO_MANY.format(f"{count:,}"), "-warning")
-        elif count:
-            self._say("Looking at the photos \u2026")
+        else:
+            self._say("Looking at the photos \u2026" if count else "")
 
     def _enter(self) -> None:
         """Go to the photos; where there are none, to the folders in the folder."""
@@ -144,8 +154,6 @@ class PicturesScreen(BaseScreen):
         self.query_one("#no-photos", Static).update("" if photos else EMPTY)
         self.query_one(PhotoGrid).show(photos)
         self._mark()
-        if not photos:
-            self._say("")
         self.refresh_bindings()
 
     def _say_path(self) -> None:

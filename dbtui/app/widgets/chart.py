@@ -95,6 +95,11 @@ class Chart(Widget):
         for _ in range(TILES):
             yield Tile()
 
+    def on_resize(self) -> None:
+        """Draw every tile anew: one that keeps its own size would keep what it showed of the other chart."""
+        for tile in self.query_children(Tile):
+            tile.refresh()
+
     def on_mouse_move(self, event: events.MouseMove) -> None:
         if self.plot.point_at(self._column(event)):
             self._repaint()

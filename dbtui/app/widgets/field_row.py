@@ -108,6 +108,12 @@ class FieldRow(Container):
         event.stop()
         self._take(event.value)
 
+    @on(Input.Submitted)
+    def _go_on(self, event: Input.Submitted) -> None:
+        """A line keeps enter for itself, and says so by this."""
+        event.stop()
+        self.screen.focus_next()
+
     @on(Choice.Changed)
     def _chosen(self, event: Choice.Changed) -> None:
         event.stop()

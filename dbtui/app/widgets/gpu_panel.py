@@ -23,6 +23,7 @@ class GpuPanel(Static):
         self.border_title = "GPU"
 
     def show(self, gpus: Sequence[Gpu], reason: str) -> None:
+        self.set_class(not gpus, "-none")
         if not gpus:
             self.update(Content.styled(reason or "There is no GPU.", "$text-muted"))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from textual.content import Content
 
@@ -126,15 +127,16 @@ def standing(snapshot: Snapshot, paused: bool, stopping: bool, speed: float = 0)
     return Content.styled(f"{mark} {snapshot.state.name} ", f"bold {colour}")
 
 
-def ending(state: State, replayed: bool = False) -> tuple[str, Content]:
-    """How a run ended, as a CSS class and a text; both empty while it has not."""
+def ending(state: State, kept: int, replayed: bool = False) -> tuple[str, Content]:
+    """How a run ended, as a CSS class and a text; both empty while it has not. ``kept`` is its last checkpoint's step."""
     if replayed and state.over:
         said = printable(state.message) or state.name.capitalize()
         return f"-{state.name}", Content.assemble(("The replay is over. ", "bold"), f"{said} q goes to the library.")
     if state.name == "done":
         text = Content.assemble(
             ("\u2713 Taught. ", "bold $success"),
-            f"The concept {printable(state.concept)!r} is in the library; q goes there.",
+            ("enter", "bold $primary"),
+            f" draws with the concept {printable(state.concept)!r}; q goes to the library.",
         )
         return "-done", text
     if state.name in ("stopped", "failed", "lost"):
@@ -147,9 +149,21 @@ def ending(state: State, replayed: bool = False) -> tuple[str, Content]:
         words = [Content.assemble((title, f"bold {colour}"), rest)]
         if hint:
             words.append(Content(printable(in_app(hint))))
-        words.append(Content.styled("c goes on from the last checkpoint \u00b7 l shows all that was said", "$primary"))
+        on = (
+            f"c goes on from the checkpoint of step {kept:,}" if kept else "c begins anew, since there is no checkpoint"
+        )
+        words.append(Content.styled(f"{on} \u00b7 l shows all that was said", "$primary"))
         return f"-{state.name}", Content("\n").join(words)
     return "", Content("")
+
+
+def full_disk(folder: Path) -> Content:
+    """Why nothing moves although the trainer lives."""
+    text = (
+        f"Nothing fits into {printable(folder)} any more. The training goes on, and what it did meanwhile is shown "
+        "once there is room; checkpoints and samples need some, too."
+    )
+    return Content.assemble(("The disk is full. ", "bold $warning"), text)
 
 
 def tail(notes: Sequence[Note], rows: int) -> Content:

@@ -42,9 +42,22 @@ class SamplePanel(Vertical):
     def scrub(self, count: int) -> None:
         """Go ``count`` samples further; going beyond the last follows the newest again."""
         if self._samples:
-            place = (len(self._samples) - 1 if self.chosen is None else self.chosen) + count
+            place = self._place + count
             self.chosen = None if place >= len(self._samples) - 1 else max(0, place)
             self._draw()
+
+    @property
+    def current(self) -> tuple[Path, str] | None:
+        """The picture that is shown, and what it is of."""
+        if not self._samples:
+            return None
+        sample = self._samples[self._place]
+        return self._folder / sample.path, f"step {sample.step:,} \u00b7 {' | '.join(sample.prompts)}"
+
+    @property
+    def _place(self) -> int:
+        last = len(self._samples) - 1
+        return last if self.chosen is None else min(self.chosen, last)
 
     def _draw(self) -> None:
         if not self._samples:
@@ -53,7 +66,7 @@ class SamplePanel(Vertical):
             self.query_one("#sample-words", Static).update(words)
             self.query_one(Preview).show(None)
             return
-        place = len(self._samples) - 1 if self.chosen is None else min(self.chosen, len(self._samples) - 1)
+        place = self._place
         sample = self._samples[place]
         self.border_title = Content(f"sample \u00b7 step {sample.step:,}")
         self.border_subtitle = Content(f"[ {place + 1} of {len(self._samples)} ]")
