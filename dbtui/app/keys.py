@@ -202,6 +202,8 @@ KEYS: dict[str, tuple[Key, ...]] = {
         Key("escape,q,enter", "close", "Close", "Close the settings, which are kept.", "esc", 0),
     ),
     "photo": (
+        Key("left_square_bracket", "turn(-1)", "Earlier", "The picture before this one.", "[", 1),
+        Key("right_square_bracket", "turn(1)", "Later", "The picture after this one.", "]", 1),
         Key("escape,q,space,enter", "close", "Close", "Back to the photos.", "esc", 0),
     ),
     "parameters": (

@@ -234,8 +234,11 @@ def test_the_sample_that_is_shown_is_looked_at_closely(drive: Callable[..., None
         await ui.press("left_square_bracket", "z")
         await ui.until(lambda: isinstance(ui.app.screen, PhotoDialog) and ui.app.screen.query(ZoomView))
         await ui.sees("step 10 \u00b7 a photo of sks rex in snow")
+        await ui.press("right_square_bracket")
+        await ui.sees("step 20 \u00b7")
         await ui.press("escape")
         assert ui.app.screen is dashboard
+        await ui.sees("2 of 2")
 
     drive(script)
 

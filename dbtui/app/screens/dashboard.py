@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -236,7 +237,12 @@ class DashboardScreen(BaseScreen):
     def action_zoom_sample(self) -> None:
         found = self.query_one(SamplePanel).current
         if found is not None:
-            self.app.push_screen(PhotoDialog(*found))
+            self.app.push_screen(PhotoDialog(*found, self._turn))
+
+    def _turn(self, count: int) -> tuple[Path, str] | None:
+        panel = self.query_one(SamplePanel)
+        panel.scrub(count)
+        return panel.current
 
     def action_log_scale(self) -> None:
         self._loss.toggle_log()

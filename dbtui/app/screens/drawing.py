@@ -267,7 +267,18 @@ class DrawingScreen(BaseScreen):
     def action_zoom(self) -> None:
         path = self.picture()
         if path is not None:
-            self.app.push_screen(PhotoDialog(path, self.picture_name()))
+            self.app.push_screen(PhotoDialog(path, self.picture_name(), self._turn))
+
+    def _turn(self, count: int) -> tuple[Path, str] | None:
+        """Go on to another finished picture; where the next one is not, stay."""
+        grid = self.query_one(TileGrid)
+        before = grid.cursor
+        grid.action_move(count, 0)
+        path = self.picture()
+        if path is None:
+            grid.move_to(before)
+            return None
+        return path, self.picture_name()
 
     def ask_where_to_save(self, saving: Callable[[Path], tasks.Saving], name: str) -> None:
         """Ask for a path, and save to it; ``name`` is what is offered, without its suffix."""

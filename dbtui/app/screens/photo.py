@@ -1,8 +1,10 @@
-"""One photo over the whole window, to look at closely."""
+"""One picture of several over the whole window, to look at closely."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,6 +24,9 @@ from dbtui.app.zoom import MOST, ZoomView
 from dbtui.core.dataset import UnusableError, open_picture
 from dbtui.core.errors import printable
 
+Turn = Callable[[int], tuple[Path, str] | None]
+"""Goes so many pictures further, and tells the path and the heading of the one that is there, if there is one."""
+
 
 class PhotoDialog(ModalScreen[None]):
     """Reads the photo in a worker thread, and shows it or why it cannot be."""
@@ -33,42 +38,62 @@ class PhotoDialog(ModalScreen[None]):
     class Opened(Message):
         """The photo, or why there is none."""
 
+        path: Path
         image: Image.Image | None
         reason: str = ""
 
-    def __init__(self, path: Path, heading: str = "") -> None:
+    def __init__(self, path: Path, heading: str = "", turn: Turn | None = None) -> None:
         """``heading`` is in place of the file's name."""
         super().__init__()
-        self._path, self._heading = path, heading or path.name
+        self._path, self._heading, self._turn = path, heading, turn
 
     def compose(self) -> ComposeResult:
         with Vertical(id="large") as frame:
-            frame.border_title = Content(printable(self._heading).replace("\n", "\\n"))
             frame.border_subtitle = "esc: close"
             yield Static("Reading the photo \u2026", id="large-words")
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.run_worker(self._open, thread=True, exit_on_error=False, group="photo")
+        self._read()
 
-    def _open(self) -> None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return action != "turn" or self._turn is not None
+
+    def action_turn(self, count: int) -> None:
+        found = self._turn(count) if self._turn is not None else None
+        if found is not None and found[0] != self._path:
+            self._path, self._heading = found
+            self._read()
+
+    def _read(self) -> None:
+        """Show the photo's name at once, and the photo when it has been read; the one before it stays until then."""
+        heading = printable(self._heading or self._path.name).replace("\n", "\\n")
+        self.query_one("#large").border_title = Content(heading)
+        self.run_worker(partial(self._open, self._path), thread=True, exit_on_error=False, group="photo")
+
+    def _open(self, path: Path) -> None:
         try:
-            self.post_message(self.Opened(open_picture(self._path, MOST)))
+            self.post_message(self.Opened(path, open_picture(path, MOST)))
         except UnusableError as error:
-            self.post_message(self.Opened(None, str(error)))
+            self.post_message(self.Opened(path, None, str(error)))
 
     @on(Opened)
     async def _show_photo(self, message: Opened) -> None:
-        words = self.query_one("#large-words", Static)
+        if message.path != self._path:
+            return  # it has been turned since
+        frame, words, view = self.query_one("#large"), self.query_one("#large-words", Static), self.query(ZoomView)
+        words.display = message.image is None
         if message.image is None:
             words.update(Content(f"This cannot be shown: {printable(message.reason)}."))
+            frame.border_subtitle = "esc: close"
+            await view.remove()
             return
-        await words.remove()
-        view = ZoomView(message.image)
-        frame = self.query_one("#large")
         frame.border_subtitle = "+ -: zoom \u00b7 arrows: move \u00b7 0: whole \u00b7 esc: close"
-        await frame.mount(view)
-        view.focus()
+        if view:
+            view.first().show_picture(message.image)
+        else:
+            await frame.mount(ZoomView(message.image))
+            self.query_one(ZoomView).focus()
 
     def action_close(self) -> None:
         self.dismiss(None)

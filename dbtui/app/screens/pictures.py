@@ -259,7 +259,12 @@ class PicturesScreen(BaseScreen):
     def action_large(self) -> None:
         path = self.query_one(PhotoGrid).current
         if path is not None:
-            self.app.push_screen(PhotoDialog(path))
+            self.app.push_screen(PhotoDialog(path, turn=self._turn))
+
+    def _turn(self, count: int) -> tuple[Path, str] | None:
+        grid = self.query_one(PhotoGrid)
+        grid.action_move(count, 0)
+        return (grid.current, "") if grid.current is not None else None
 
     def action_path(self) -> None:
         self.query_one(PathInput).focus()
