@@ -51,7 +51,7 @@ class Entry:
     run: Run | None = None
     """The run itself, or the one that the concept came from."""
     size: int | None = None
-    """Bytes on disk; None until they have been counted."""
+    """Bytes on disk, with those of the training that a concept came from; None until they have been counted."""
 
     @property
     def preview(self) -> Path | None:
@@ -60,6 +60,11 @@ class Entry:
             return self.concept.preview
         grids = sorted((self.path / "samples").glob("step-*.png"))
         return grids[-1] if grids else None
+
+    @property
+    def folders(self) -> list[Path]:
+        """All that is kept of it."""
+        return [self.path] if self.run is None or self.run.path == self.path else [self.path, self.run.path]
 
     def has(self, word: str) -> bool:
         """Whether ``word`` is in what the table shows of it."""
@@ -115,11 +120,11 @@ class Catalog:
         yield from each(self._of_run, [run for run in runs() if run.path not in taught])
 
     def measured(self, entry: Entry) -> Entry:
-        """``entry`` with its size on disk, counted again if its folder has changed."""
-        changed = _stamp(entry.path)
+        """``entry`` with its size on disk, counted again if a folder of it has changed."""
+        changed = tuple(number for folder in entry.folders for number in _stamp(folder))
         known = self._sizes.get(entry.path)
         if known is None or known[0] != changed:
-            self._sizes[entry.path] = changed, paths.folder_size(entry.path)
+            self._sizes[entry.path] = changed, sum(map(paths.folder_size, entry.folders))
         return self._with_size(entry)
 
     def _with_size(self, entry: Entry) -> Entry:

@@ -143,6 +143,7 @@ def test_delete_says_the_size_and_does_nothing_unless_told(
 
     async def script(ui: Any) -> None:
         await select(ui, "mug")
+        await ui.sees("1.9 MB")
         await ui.press("d")
         await ui.sees("Delete mug?", "1.9 MB would go for good")
         await ui.press("enter")

@@ -47,7 +47,7 @@ def steps_cell(entry: Entry, paint: Paint) -> Text:
     text = Text(f"{share:4.0%} ", justify="right")
     full = round(share * 6)
     text.append("\u2501" * full, paint("accent"))
-    text.append("\u2501" * (6 - full), paint("border-blurred"))
+    text.append("\u2500" * (6 - full), paint("border-blurred"))  # thin: the row under the cursor has one colour
     return text
 
 

@@ -36,11 +36,11 @@ LOST = (
 
 
 def meter(share: float, width: int, colour: str = "$accent") -> Content:
-    """A bar of ``width`` cells, filled to ``share``, with half cells at its tip."""
+    """A bar of ``width`` cells, filled to ``share``, with half cells at its tip; the rest is thin, for want of colours."""
     halves = round(min(max(share, 0.0), 1.0) * width * 2)
     full, half = divmod(halves, 2)
     return Content.assemble(
-        ("\u2501" * full + ("\u2578" if half else ""), colour), ("\u2501" * (width - full - half), "$plot-grid")
+        ("\u2501" * full + ("\u2578" if half else ""), colour), ("\u2500" * (width - full - half), "$plot-grid")
     )
 
 
