@@ -17,6 +17,9 @@ from dbtui.core.errors import DONE, INTERRUPTED, UsageError
 if TYPE_CHECKING:
     from dbtui.jobs.generate import Request
 
+PATIENCE = 1.0
+"""Seconds in which a drawing that is cancelled may end by itself; one that still loads the model takes longer."""
+
 
 @click.command()
 @click.argument("concept")
@@ -195,7 +198,9 @@ def generate(request: Request, images: str, as_json: bool) -> int:
                 elif message["kind"] == "done":
                     done = message
         except KeyboardInterrupt:
-            say(f"Cancelled. {len(pictures)} finished pictures are in {request.out}.")
+            sampler.close(PATIENCE)
+            kept = f"{len(pictures)} of {len(request.seeds)} pictures are in {request.out}."
+            say(f"Cancelled. {kept if pictures else 'No picture was finished.'}")
             return INTERRUPTED
     for index in done["flagged"]:
         say(f"{index:03}.png was blacked out by the safety checker.", "yellow")
