@@ -85,7 +85,7 @@ def _looks(catalog: Catalog) -> Iterator[LibraryRead]:
         for entries in catalog.read():
             if worker.is_cancelled:
                 return
-            yield LibraryRead([*entries])
+            yield LibraryRead([*entries], whole=catalog.whole)
         told = time.monotonic()
         for place, entry in enumerate(entries):
             entries[place] = catalog.measured(entry)

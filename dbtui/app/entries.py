@@ -77,7 +77,8 @@ class Catalog:
     def __init__(self) -> None:
         self._entries: dict[Path, tuple[Stamp, Entry]] = {}
         self._sizes: dict[Path, tuple[Stamp, int]] = {}
-        self._whole = False
+        self.whole = False
+        """Whether all has been read once."""
 
     def read(self) -> Iterator[list[Entry]]:
         """All entries: live ones first, then the newest. Raises DbtuiError if the folder cannot be read.
@@ -93,7 +94,7 @@ class Catalog:
             told = time.monotonic()
             for entry in self._read():
                 entries.append(entry)
-                if not self._whole and time.monotonic() - told > PART:
+                if not self.whole and time.monotonic() - told > PART:
                     told = time.monotonic()
                     yield _in_order(entries)
         except OSError as error:
@@ -102,16 +103,16 @@ class Catalog:
                 f"{printable(error)}. Nothing in it was changed.",
                 "`dbtui where` tells its folder. Mend it, or set DBTUI_HOME to another one.",
             ) from error
-        self._whole = True
+        self.whole = True
         yield _in_order([self._with_size(entry) for entry in entries])
 
     def _read(self) -> Iterator[Entry]:
         """The concepts, and the runs that have not become one; for the first time, the newest of them first."""
         folders = concept_folders()
-        if not self._whole:
+        if not self.whole:
             stamps = dict(zip(folders, _several(_stamp, folders), strict=True))
             folders.sort(key=lambda folder: stamps[folder], reverse=True)
-        each = map if self._whole else _several
+        each = map if self.whole else _several
         taught = set()
         for entry in each(self._of_concept, folders):
             yield entry

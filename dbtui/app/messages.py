@@ -51,10 +51,11 @@ class GpusRead(Message):
 
 @dataclass
 class LibraryRead(Message):
-    """All concepts and runs, or why they cannot be read."""
+    """All concepts and runs, or why they cannot be read; those that are known by now unless it is ``whole``."""
 
     entries: Sequence[Entry]
     problem: DbtuiError | None = None
+    whole: bool = True
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, LibraryRead)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.widgets import Input
 
+from dbtui.app import entries
+from dbtui.app.entries import Catalog, Entry
 from dbtui.app.screens.dashboard import DashboardScreen
 from dbtui.app.screens.pictures import PicturesScreen
 from dbtui.app.widgets.entry_table import EntryTable
@@ -133,6 +136,29 @@ def test_rename_and_a_name_that_is_taken(drive: Callable[..., None], concept: An
 
     drive(script, (120, 36))
     assert find_concept("cup").prompt == "a photo of sks mug" and exists("dog") and not exists("mug")
+
+
+def test_the_cursor_is_at_the_top_of_a_library_that_is_read_in_parts(
+    drive: Callable[..., None], library: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As from a slow disk: the run, which is the newest, comes last."""
+    monkeypatch.setattr(entries, "PART", 0.0)
+    read, parts = Catalog.read, []
+
+    def read_slowly(catalog: Catalog) -> Iterator[list[Entry]]:
+        for part in read(catalog):
+            parts.append([entry.name for entry in part])
+            yield part
+            time.sleep(0.3)
+
+    monkeypatch.setattr(Catalog, "read", read_slowly)
+
+    async def script(ui: Any) -> None:
+        table = ui.app.screen.query_one(EntryTable)
+        await ui.until(lambda: table.row_count == 4)
+        assert parts[0][0] != "rex" and table.current.name == "rex"
+
+    drive(script)
 
 
 def test_delete_says_the_size_and_does_nothing_unless_told(

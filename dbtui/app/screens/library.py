@@ -57,6 +57,7 @@ class LibraryScreen(BaseScreen):
         super().__init__()
         self._catalog = Catalog()
         self._entries: Sequence[Entry] | None = None
+        self._whole = False
 
     def body(self) -> ComposeResult:
         with Horizontal(id="library"):
@@ -85,7 +86,9 @@ class LibraryScreen(BaseScreen):
 
     @on(LibraryRead)
     def _read(self, message: LibraryRead) -> None:
-        self._entries = message.entries
+        if not self._whole:  # what is above the first entry was not known yet
+            self.query_one(EntryTable).stay_at_top()
+        self._entries, self._whole = message.entries, message.whole
         self._show(message.problem)
 
     def _show(self, problem: DbtuiError | None = None) -> None:

@@ -96,6 +96,7 @@ class EntryTable(DataTable[Text]):
         super().__init__(cursor_type="row", id=id, cell_padding=1)
         self._entries: dict[str, Entry] = {}
         self._shown: tuple[Column, ...] = ()
+        self._at_top = False
 
     @property
     def current(self) -> Entry | None:
@@ -104,12 +105,17 @@ class EntryTable(DataTable[Text]):
             return None
         return self._entries.get(self.coordinate_to_cell_key(self.cursor_coordinate).row_key.value or "")
 
+    def stay_at_top(self) -> None:
+        """Have a cursor in the first row stay there with the next entries, whatever comes above its entry."""
+        self._at_top = self.cursor_row == 0
+
     def show(self, entries: Sequence[Entry]) -> None:
         """Show ``entries`` in this order."""
         before, self._entries = self._entries, {entry.key: entry for entry in entries}
         if list(before) != list(self._entries) or not self._shown:
             self._rebuild()
             return
+        self._at_top = False
         paint = partial(rich_style, self.app.theme_variables)
         for key, entry in self._entries.items():
             if entry != before[key]:
@@ -153,8 +159,9 @@ class EntryTable(DataTable[Text]):
             paint = partial(rich_style, self.app.theme_variables)
             for key, entry in self._entries.items():
                 self.add_row(*(column.cell(entry, paint) for column in self._shown), key=key)
-        if current is not None and current.key in self._entries:
+        if current is not None and current.key in self._entries and not self._at_top:
             row = self.get_row_index(current.key)
+        self._at_top = False
         self.move_cursor(row=min(max(row, 0), max(0, len(self._entries) - 1)), animate=False)
 
     _drawn_widths: list[int] = []  # noqa: RUF012
