@@ -39,7 +39,7 @@ BEFORE, AFTER = "before", "after"
 @images_option
 @json_option
 def demo(subject: str, images: str, as_json: bool) -> int:
-    """Teach the embedded model a subject, in a minute or two.
+    """Teach the embedded model a subject, in a minute or three.
 
     The whole journey without a download: five photos, a training, and the same prompts drawn before and after it.
     """
@@ -49,7 +49,7 @@ def demo(subject: str, images: str, as_json: bool) -> int:
     from dbtui.terminal import result, result_json, say
 
     chosen = _find_subject(subject)
-    say(f"The embedded model has never seen this {chosen.name}. It is taught from five photos, in a minute or two.")
+    say(f"The embedded model has never seen this {chosen.name}. It is taught from five photos, in a minute or three.")
     paths.make_private(paths.data_dir())
     with Sampler(paths.data_dir() / "sampler.log") as sampler, ThreadPoolExecutor(1) as aside:
         # What it draws untaught is drawn while it is taught: on a machine with room to spare, in no time.

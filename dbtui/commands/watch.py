@@ -77,6 +77,7 @@ def _ask_what_to_do() -> str:
 def report_end(run: Run, as_json: bool) -> int:
     """How the run ended, and the exit code for it."""
     from dbtui.core.library import find_concept
+    from dbtui.core.run import LOST
     from dbtui.core.units import plural
     from dbtui.terminal import result, result_json, say, show_error
 
@@ -97,11 +98,7 @@ def report_end(run: Run, as_json: bool) -> int:
         return INTERRUPTED
     if state.name == "live":
         return DONE
-    lost = (
-        f"The trainer of {run.id} is gone and left no word: it may have been killed, as for want of memory, or its "
-        "machine switched off, or its disk full."
-    )
-    message = state.message or lost
+    message = state.message or LOST
     hint = state.hint or f"`dbtui resume {run.id}` goes on from the last checkpoint; {run.log} has the details."
     show_error(DbtuiError(f"The run {state.name if state.name == 'failed' else 'is lost'}", message, hint))
     return FAILED

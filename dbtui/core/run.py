@@ -23,6 +23,12 @@ from dbtui.core.journal import last_events
 
 REQUESTS = ("stop", "save", "sample")
 
+LOST = (
+    "The trainer is gone and left no word: it may have been killed, as for want of memory, or its machine switched off, "
+    "or its disk full."
+)
+"""What is to be said of a run whose trainer said nothing at its end."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:

@@ -22,7 +22,7 @@ from dbtui.app.keys import bindings
 from dbtui.app.widgets.key_bar import KeyBar
 from dbtui.app.zoom import MOST, ZoomView
 from dbtui.core.dataset import UnusableError, open_picture
-from dbtui.core.errors import printable
+from dbtui.core.errors import printable, printable_line
 
 Turn = Callable[[int], tuple[Path, str] | None]
 """Goes so many pictures further, and tells the path and the heading of the one that is there, if there is one."""
@@ -67,7 +67,7 @@ class PhotoDialog(ModalScreen[None]):
 
     def _read(self) -> None:
         """Show the photo's name at once, and the photo when it has been read; the one before it stays until then."""
-        heading = printable(self._heading or self._path.name).replace("\n", "\\n")
+        heading = printable_line(self._heading or self._path.name)
         self.query_one("#large").border_title = Content(heading)
         self.run_worker(partial(self._open, self._path), thread=True, exit_on_error=False, group="photo")
 

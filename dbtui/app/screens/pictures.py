@@ -26,7 +26,7 @@ from dbtui.app.widgets.path_input import PathInput
 from dbtui.app.widgets.photo_grid import PhotoGrid
 from dbtui.app.widgets.report_words import all_words, names_in, verdict
 from dbtui.core.dataset import Report
-from dbtui.core.errors import DbtuiError, UsageError, printable
+from dbtui.core.errors import DbtuiError, UsageError, printable, printable_line
 from dbtui.core.units import plural
 
 EMPTY = "No photos in this folder. Choose one with three to ten photos of your subject."
@@ -198,7 +198,7 @@ class PicturesScreen(BaseScreen):
         pictures = self.report.pictures if self.report else ()
         size = next((f" \u00b7 {p.width} x {p.height}" for p in pictures if p.path == path), "")
         out = " \u00b7 left out" if path is not None and path.name in self.draft.excluded else ""
-        name = printable(path.name).replace("\n", "\\n") if path else "photos"
+        name = printable_line(path.name) if path else "photos"
         self.query_one(PhotoGrid).border_title = Content(f"{name}{size}{out}")
 
     def _say_problem(self, error: DbtuiError) -> None:

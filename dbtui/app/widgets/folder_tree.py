@@ -17,7 +17,7 @@ from textual.widgets.tree import TreeNode
 
 from dbtui.app.keys import bindings
 from dbtui.app.photos import list_folders
-from dbtui.core.errors import printable
+from dbtui.core.errors import printable_line
 
 
 class FolderTree(Tree[Path]):
@@ -131,4 +131,4 @@ class FolderTree(Tree[Path]):
 
 
 def _label(folder: Path) -> Text:
-    return Text(printable(folder.name or str(folder)).replace("\n", "\\n"))
+    return Text(printable_line(folder.name or str(folder)))

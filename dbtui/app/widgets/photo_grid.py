@@ -19,7 +19,7 @@ from dbtui.app.photos import Album
 from dbtui.app.pictures import Picture
 from dbtui.app.widgets.tile_grid import Tile, TileGrid
 from dbtui.core.dataset import UnusableError
-from dbtui.core.errors import printable
+from dbtui.core.errors import printable, printable_line
 
 
 class PhotoTile(Tile):
@@ -45,7 +45,7 @@ class PhotoTile(Tile):
             self._shown = image, excluded
             self.query_one(Picture).image = _faded(image) if image and excluded else image
         mark, colour = ("\u2717 ", "") if excluded else ("! ", "$warning") if doubted or unusable else ("", "")
-        name = printable(path.name).replace("\n", "\\n")
+        name = printable_line(path.name)
         self.query_one(".caption", Static).update(Content.assemble((mark, colour), name), layout=False)
 
 

@@ -6,7 +6,7 @@ from textual.content import Content
 
 from dbtui.app.photos import EXTENSIONS
 from dbtui.core.dataset import Picture, Report, Skipped
-from dbtui.core.errors import printable
+from dbtui.core.errors import printable, printable_line
 from dbtui.core.units import plural
 
 SHORT = 2
@@ -62,4 +62,4 @@ def _sizes(pictures: tuple[Picture, ...]) -> str:
 
 
 def _name(picture: Picture | Skipped) -> str:
-    return printable(picture.path.name).replace("\n", "\\n")
+    return printable_line(picture.path.name)

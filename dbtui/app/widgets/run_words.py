@@ -13,7 +13,7 @@ from dbtui.app.wording import in_app
 from dbtui.core.errors import printable
 from dbtui.core.events import Phase
 from dbtui.core.history import Note
-from dbtui.core.run import State
+from dbtui.core.run import LOST, State
 from dbtui.core.units import format_bytes, format_duration, format_rate
 
 COLOURS = {"info": "", "good": "$success", "warning": "$warning", "error": "$error"}
@@ -28,11 +28,6 @@ ENDS = {
 
 SHORTEST = 8
 """Cells of a bar that can still be read."""
-
-LOST = (
-    "The trainer is gone and left no word: it may have been killed, as for want of memory, or its machine switched off, "
-    "or its disk full."
-)
 
 
 def meter(share: float, width: int, colour: str = "$accent") -> Content:
