@@ -37,6 +37,7 @@ from dbtui.core.library import Concept
 from dbtui.core.prompts import prompts_file
 from dbtui.core.run import Run
 from dbtui.core.subjects import SUBJECTS
+from tests.app.training import NOON, STARTED, UNDER_WAY
 
 PATIENCE = 30.0
 """Seconds in which what is waited for must come; it takes one."""
@@ -246,9 +247,6 @@ def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-NOON = 1_750_000_000.0
-
-
 def step(number: int, **changes: Any) -> Step:
     """A step whose loss falls and jumps about."""
     loss = 0.2 / (1 + number / 30) + (number * 7919 % 13) / 200
@@ -342,3 +340,12 @@ def library(concept: Any, damaged_concept: Any, run_with: Any, steps: Any) -> An
     )
     Image.new("RGB", (132, 64), "orange").save(run.samples / "step-000125.png")
     return run
+
+
+@pytest.fixture
+def live(run_with: Any, steps: Any) -> Iterator[Run]:
+    """A run that this process trains, of which 50 of 200 steps are done."""
+    run = run_with([STARTED, UNDER_WAY, *steps(1, 50)])
+    lock = run.claim()
+    yield run
+    lock.close()

@@ -12,21 +12,17 @@ from textual.widgets import Input
 
 from dbtui.app.dialogs import ConfirmDialog, TextDialog
 from dbtui.app.messages import OpenRun
-from dbtui.app.screens.dashboard import DashboardScreen, horizon
+from dbtui.app.screens.dashboard import DashboardScreen
 from dbtui.app.screens.photo import PhotoDialog
 from dbtui.app.screens.prompt import PromptScreen
-from dbtui.app.widgets.chart import Chart
 from dbtui.app.widgets.gpu_panel import GpuPanel
 from dbtui.app.widgets.sample_panel import SamplePanel
 from dbtui.app.zoom import ZoomView
 from dbtui.core.events import Checkpoint, Ended, Log, Phase, Sample, Started
-from dbtui.core.journal import JournalWriter
 from dbtui.core.run import Run
 from dbtui.jobs.replay import Replay
+from tests.app.training import NOON, STARTED, UNDER_WAY, write
 
-NOON = 1_750_000_000.0
-STARTED = Started(time=NOON, pid=4321, steps=200)
-TRAINING = Phase(time=NOON, name="training", total=200, unit="steps")
 OUT_OF_MEMORY = Ended(
     time=NOON + 60,
     reason="failed",
@@ -40,22 +36,6 @@ def sample(run: Run, number: int, prompt: str = "a photo of sks rex") -> Sample:
     path = f"samples/step-{number:06}.png"
     Image.new("RGB", (132, 64), "orange").save(run.path / path)
     return Sample(time=NOON + number, step=number, path=path, prompts=[prompt], seeds=[1, 2])
-
-
-def write(run: Run, *events: Any) -> None:
-    journal = JournalWriter(run.journal)
-    for event in events:
-        journal.write(event)
-    journal.close()
-
-
-@pytest.fixture
-def live(run_with: Any, steps: Any) -> Any:
-    """A run that this process trains."""
-    run = run_with([STARTED, TRAINING, *steps(1, 50)])
-    lock = run.claim()
-    yield run
-    lock.close()
 
 
 def test_a_live_run_shows_its_figures_and_goes_on(drive: Callable[..., None], live: Run, steps: Any) -> None:
@@ -99,7 +79,7 @@ def test_a_run_that_failed_says_why_and_what_to_do(drive: Callable[..., None], r
 
 
 def test_a_trainer_that_vanished_is_lost(drive: Callable[..., None], run_with: Any, steps: Any) -> None:
-    run = run_with([STARTED, TRAINING, *steps(1, 20)])
+    run = run_with([STARTED, UNDER_WAY, *steps(1, 20)])
 
     async def script(ui: Any) -> None:
         await ui.open(run)
@@ -112,7 +92,7 @@ def test_a_run_that_ended_says_from_which_step_it_goes_on(
     drive: Callable[..., None], run_with: Any, steps: Any
 ) -> None:
     kept = [Checkpoint(step=n, path=f"checkpoints/{n}", size=9, seconds=0.1) for n in (8, 16)]
-    run = run_with([STARTED, TRAINING, *steps(1, 20), *kept, Started(pid=5, steps=200, resumed_from=8), *steps(9, 12)])
+    run = run_with([STARTED, UNDER_WAY, *steps(1, 20), *kept, Started(pid=5, steps=200, resumed_from=8), *steps(9, 12)])
 
     async def script(ui: Any) -> None:
         await ui.open(run)
@@ -125,7 +105,7 @@ def test_what_was_taught_is_drawn_from_the_dashboard(
     drive: Callable[..., None], run_with: Any, steps: Any, concept: Any
 ) -> None:
     concept("rex")
-    run = run_with([STARTED, TRAINING, *steps(1, 200), Ended(time=NOON + 300, reason="done", step=200, concept="rex")])
+    run = run_with([STARTED, UNDER_WAY, *steps(1, 200), Ended(time=NOON + 300, reason="done", step=200, concept="rex")])
 
     async def script(ui: Any) -> None:
         await ui.open(run)
@@ -142,7 +122,7 @@ def test_a_replay_shows_a_training_again_and_asks_nothing_of_a_trainer(
     drive: Callable[..., None], run_with: Any, steps: Any
 ) -> None:
     end = Ended(time=NOON + 21, reason="stopped", step=20, message="Stopped (as asked).")
-    run = run_with([STARTED, TRAINING, *steps(1, 20), end])
+    run = run_with([STARTED, UNDER_WAY, *steps(1, 20), end])
 
     async def script(ui: Any) -> None:
         await ui.sees("rex", "replay, 5 times as fast", "training", "elapsed")
@@ -160,7 +140,7 @@ def test_a_disk_that_is_full_is_told_while_the_trainer_cannot_say_anything(
     drive: Callable[..., None], small_disk: Any, run_with: Any, steps: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DBTUI_HOME", str(small_disk.folder))
-    run = run_with([STARTED, TRAINING, *steps(1, 5)])
+    run = run_with([STARTED, UNDER_WAY, *steps(1, 5)])
     lock = run.claim()
 
     async def script(ui: Any) -> None:
@@ -337,65 +317,5 @@ def test_a_run_whose_config_is_damaged_can_be_looked_at(drive: Callable[..., Non
     async def script(ui: Any) -> None:
         await ui.open(run)
         await ui.sees("out of memory", "20/200 steps")
-
-    drive(script)
-
-
-def test_the_chart_is_read_and_zoomed_with_the_keyboard(drive: Callable[..., None], live: Run) -> None:
-    async def script(ui: Any) -> None:
-        await ui.open(live)
-        await ui.press("left")
-        await ui.sees("step 50")
-        await ui.press("left")
-        assert "step 50 " not in ui.text and "step 4" in ui.text
-        await ui.press("plus")
-        await ui.sees("zoomed")
-        await ui.press("0")
-        assert "zoomed" not in ui.text and "step 4" not in ui.text
-        await ui.press("y")
-        assert ui.app.screen._loss.plot.logarithmic
-
-    drive(script, (120, 36))
-
-
-def test_a_chart_is_drawn_anew_in_a_window_of_another_width(drive: Callable[..., None], live: Run, steps: Any) -> None:
-    """Also those parts of it that keep their own width."""
-
-    async def script(ui: Any) -> None:
-        await ui.open(live)
-        chart = ui.app.screen.query_one("#loss", Chart)
-        await ui.pilot.resize_terminal(120, 24)
-        await ui.sees("a photo of sks rex \u00b7 ")
-        for number, width in enumerate((81, 83, 80), 1):
-            write(live, *steps(30 + 20 * number + 1, 50 + 20 * number))
-            await ui.sees(f"{50 + 20 * number}/200 steps")
-            await ui.pilot.resize_terminal(width, 24)
-            await ui.until(lambda width=width: chart.plot.chars.shape == (chart.size.height, width - 32))
-            await ui.pilot.pause()
-            place = chart.content_region
-            seen = [line[place.x : place.right] for line in ui.text.splitlines()[place.y : place.bottom]]
-            assert seen == ["".join(map(chr, row)) for row in chart.plot.chars.tolist()]
-            assert "a photo of sks rex" not in ui.text, "the top line has no room for it"
-
-    drive(script)
-
-
-def test_the_chart_is_read_with_the_mouse(drive: Callable[..., None], live: Run) -> None:
-    async def script(ui: Any) -> None:
-        await ui.open(live)
-        chart = ui.app.screen._loss
-        await ui.pilot.hover(chart, offset=(30, 6))
-        await ui.sees("step ")
-        assert chart.plot.cursor == round(chart.plot.step_at(29))
-        await ui.pilot.hover("#notes")
-        await ui.until(lambda: chart.plot.cursor is None)
-
-    drive(script, (120, 36))
-
-
-def test_the_horizon_doubles_and_ends_at_the_last_step(drive: Callable[..., None], live: Run) -> None:
-    async def script(ui: Any) -> None:
-        await ui.open(live)
-        assert horizon(ui.app.screen.snapshot) == 80
 
     drive(script)
