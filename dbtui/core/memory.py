@@ -70,10 +70,10 @@ def arithmetic(training: TrainingConfig, device: str) -> str:
     if training.precision == "no" or (training.precision == AUTO and device != "cuda"):
         return "full"
     split = training.precision in ("bf16", AUTO) and device == "cuda" and training.graph is not False
-    if not split or training.ema or training.processes != 1:
+    if not split or training.ema:
         return "autocast"
     if training.optimizer != "adamw":
-        return "lean" if training.graph is True else "autocast"
+        return "lean" if training.graph is True and training.processes == 1 else "autocast"
     return "autocast" if training.gradient_checkpointing else "graph"
 
 

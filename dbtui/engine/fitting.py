@@ -77,15 +77,20 @@ class Fitting:
     def _make(self, models: Models, plan: machine.Plan) -> Learner:
         """A learner that is ready for its first step."""
         if plan.graph or plan.lean:
+            made, why = None, "another process cannot do it"
             try:
-                return self._of_class(_split_learner(plan), models, plan)
+                made = self._of_class(_split_learner(plan), models, plan)
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:  # whatever a driver or a compiler of kernels raises, the plain way works
                 _refuse_broken_device(error)
-                what = "be a CUDA graph" if plan.graph else "have its gradients in the machine's memory"
-                self.narrator.log(f"The step cannot {what} here ({error}); it is computed in the plain way.", "warning")
-                plan.graph = plan.lean = False
+                why = printable(error)
+            if not self.ranks.any(made is None) and made is not None:
+                return made
+            del made
+            what = "be a CUDA graph" if plan.graph else "have its gradients in the machine's memory"
+            self.narrator.log(f"The step cannot {what} here ({why}); it is computed in the plain way.", "warning")
+            plan.graph = plan.lean = False
             models = self._anew(models)
         return self._of_class(Learner, models, plan)
 

@@ -6,7 +6,8 @@ Python they take several times as long as they run. Captured once and replayed, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from dbtui.engine.cuda_graph import captured, side_stream
 from dbtui.engine.examples import Batch
+from dbtui.engine.gradient_sum import GradientSum
 from dbtui.engine.learner import Outcome, Tell
 from dbtui.engine.split_learner import SplitLearner
 
@@ -50,7 +52,7 @@ class Replayed:
 
 
 class GraphLearner(SplitLearner):
-    """As ``Learner``, with the same losses, masters and data; for one process, AdamW, bf16 and no EMA."""
+    """As ``Learner``, with the same losses, masters and data; for AdamW, bf16 and no EMA."""
 
     def _make_split_optimizer(
         self, parameters: list[nn.Parameter], masters: list[Tensor], shares: list[float]
@@ -58,6 +60,7 @@ class GraphLearner(SplitLearner):
         from dbtui.engine.split_adamw import SplitAdamW
 
         self._graphs: dict[str, torch.cuda.CUDAGraph] = {}
+        self._sum = GradientSum(parameters, self._ranks) if self._ranks.count > 1 else None
         return SplitAdamW(parameters, masters, shares, self._training.weight_decay, self._training.max_grad_norm)
 
     def warm_up(self, batches: list[Batch], tell: Tell) -> None:
@@ -70,19 +73,37 @@ class GraphLearner(SplitLearner):
         self._row = torch.zeros(1, dtype=torch.long, device=device)
         self._numbers = torch.zeros(NUMBERS + self._each.numel(), device=device)
         self._graphs = {}
-        first, more = (partial(work, batch.instances) for work in (self._first_gradients, self._gradients))
+        if self._sum is not None:
+            self._ranks.add_up([self._sums]).wait()  # the processes' GPUs meet, which no capture can do
         tried = partial(self._try_gradients, batch.instances)
         parts: list[Callable[[], None]] = [
             tried,  # makes plans and compiles
             tried,  # shows that it is settled
-            partial(self._capture, "first", first),
-            *([partial(self._capture, "more", more)] if len(batches) > 1 else []),
+            *self._captures(batch.instances),
             self._try_update,
             partial(self._capture, "update", self._update),
         ]
         for done, part in enumerate(parts):
             tell(done, len(parts))
             part()
+
+    def _captures(self, instances: int) -> Iterator[Callable[[], None]]:
+        """What captures each of the graphs that give the gradients of a step."""
+        for micro, name in enumerate(names := self._names()):
+            if name not in names[:micro]:
+                work = self._gradients if micro else self._first_gradients
+                yield partial(self._capture, name, partial(work, instances, self._adds_up(micro)))
+
+    def _names(self) -> list[str]:
+        """The graph of each of a step's batches."""
+        return [
+            "last" if micro and self._adds_up(micro) else "more" if micro else "first"
+            for micro in range(self._micro_steps)
+        ]
+
+    def _adds_up(self, micro: int) -> bool:
+        """Whether the gradients of all processes are added up after this batch, as they are after a step's last."""
+        return self._sum is not None and micro == self._micro_steps - 1
 
     def _try_gradients(self, instances: int) -> None:
         with side_stream():
@@ -102,27 +123,31 @@ class GraphLearner(SplitLearner):
         self._graphs[name] = captured(work, pool)
 
     def rehearse(self, batches: list[Batch]) -> None:
-        for micro in range(len(batches)):
-            self._graphs["more" if micro else "first"].replay()
+        for name in self._names():
+            self._graphs[name].replay()
 
-    def _first_gradients(self, instances: int) -> None:
+    def _first_gradients(self, instances: int, add_up: bool = False) -> None:
         """As ``_gradients``, from nothing: gradients that are written cost less than zeros that are added to."""
         for parameter in self.optimizer.parameters:
             parameter.grad = None
         self._sums.zero_()
         self._row.zero_()
-        self._gradients(instances)
+        self._gradients(instances, add_up)
 
-    def _gradients(self, instances: int) -> None:
-        """Losses and gradients of what is in the inputs, added to what is there."""
+    def _gradients(self, instances: int, add_up: bool = False) -> None:
+        """Losses and gradients of what is in the inputs, added to what is there, and then, if asked, over all processes."""
+        parts = self._micro_steps * self._ranks.count
         losses = self._losses_of(*self._inputs, instances)
-        (losses.total / self._micro_steps).backward()
+        with self._sum.of_backward() if add_up and self._sum else contextlib.nullcontext():
+            (losses.total / parts).backward()
         prior = losses.instance if losses.prior is None else losses.prior
-        self._sums += torch.stack([losses.total.detach(), losses.instance, prior]) / self._micro_steps
+        self._sums += torch.stack([losses.total.detach(), losses.instance, prior]) / parts
         self._each.index_copy_(0, self._row, losses.each[None])
         self._row += 1
 
     def _update(self) -> None:
+        if self._sum is not None:
+            self._ranks.add_up([self._sums]).wait()
         self.optimizer.step()
         self._numbers.copy_(torch.cat([self._sums, self.optimizer.norm[None], self._each.flatten()]))
 
@@ -130,10 +155,10 @@ class GraphLearner(SplitLearner):
         """As ``Learner.step``, but returns while the GPU still works on it."""
         rate = self.rate(step)
         self.optimizer.set_rate(rate)
-        for micro, batch in enumerate(batches):
+        for name, batch in zip(self._names(), batches, strict=True):
             for static, given in zip(self._inputs, batch.pinned(), strict=True):
                 static.copy_(given, non_blocking=True)
-            self._graphs["more" if micro else "first"].replay()
+            self._graphs[name].replay()
         self._graphs["update"].replay()
         numbers, arrived = _send_home(self._numbers)
         return Replayed(

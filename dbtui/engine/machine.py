@@ -70,7 +70,8 @@ def make_plan(config: Config, architecture: Architecture, device: str, free: int
             optimizer = "adamw"
     plan = Plan(device, precision, optimizer, bool(training.gradient_checkpointing), notices=notices)
     problem = graph_problem(plan, training)
-    plan.lean = training.graph is True and not split_problem(plan, training) and optimizer == "adamw8bit"
+    alone = training.processes == 1
+    plan.lean = training.graph is True and alone and not split_problem(plan, training) and optimizer == "adamw8bit"
     if training.graph is True and problem and not plan.lean:
         notices.append(f"The step cannot be a CUDA graph here ({problem}); it is computed in the plain way.")
     plan.graph = training.graph is not False and not problem
@@ -91,7 +92,6 @@ def split_problem(plan: Plan, training: TrainingConfig) -> str:
     reasons = {
         "the precision is not bf16": plan.precision != "bf16",
         "EMA is on": training.ema,
-        "there are several processes": training.processes != 1,
     }
     return kernels_problem(plan.device) or next((reason for reason, holds in reasons.items() if holds), "")
 

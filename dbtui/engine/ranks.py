@@ -1,7 +1,8 @@
 """What the processes that train a run together tell each other; with one process there is nobody to tell.
 
-The gradients are averaged by accelerate. This is the rest, a few numbers and words at a time: it goes
-over the CPU, so that the GPUs are not waited for, and as JSON, so that nothing is ever unpickled.
+The gradients go from device to device: accelerate averages them, or ``add_up`` does where a step is a CUDA graph.
+The rest is a few numbers and words at a time: it goes over the CPU, so that the GPUs are not waited for, and as JSON,
+so that nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from dbtui.core.errors import DbtuiError
 from dbtui.core.rank import HOST, Rank
@@ -90,6 +92,15 @@ class Ranks:
         total = torch.tensor(values, dtype=torch.float64)
         dist.all_reduce(total)
         return (total / self.count).tolist()
+
+    def add_up(self, tensors: list[Tensor]) -> dist.Work:
+        """Begin to replace each of ``tensors``, of one type and device, by its sum over the processes.
+
+        The work's ``wait`` is for the device's sake: a GPU goes on with it, and it can be captured in a CUDA graph.
+        """
+        options = dist.AllreduceCoalescedOptions()
+        options.asyncOp = True
+        return dist.group.WORLD.allreduce_coalesced(tensors, options)
 
     def gather(self, value: Any) -> list[Any]:
         """What each process says, by its number: anything that JSON can hold."""

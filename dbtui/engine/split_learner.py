@@ -18,7 +18,7 @@ from dbtui.engine.split_weights import SplitWeights
 
 
 class SplitLearner(Learner):
-    """As ``Learner``, on bf16 weights with fp32 masters and this program's kernels; for one process and no EMA."""
+    """As ``Learner``, on bf16 weights with fp32 masters and this program's kernels; without EMA."""
 
     settled = True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 import torch
 
 from dbtui.core.base_model import BaseModel, find_model
+from dbtui.core.benchmark import SD15
 from dbtui.core.config import DataConfig, TrainingConfig
 from dbtui.core.memory import CONTEXT
 from dbtui.core.subjects import SUBJECTS
@@ -50,6 +52,19 @@ def sd15(gpu: None, tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
     from dbtui.engine.bench import write_random_model
 
     return find_model(str(write_random_model(tmp_path_factory.mktemp("sd15") / "model")))
+
+
+@pytest.fixture(scope="session")
+def untrained_sd15(sd15: BaseModel, tmp_path_factory: pytest.TempPathFactory) -> BaseModel:
+    """The same with a UNet that has its first weights, as torch chooses them: it can learn."""
+    from diffusers import UNet2DConditionModel
+
+    folder = tmp_path_factory.mktemp("untrained") / "model"
+    shutil.copytree(sd15.path, folder, ignore=shutil.ignore_patterns("unet"))
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        UNet2DConditionModel(**SD15["unet"]).half().save_pretrained(folder / "unet")
+    return find_model(str(folder))
 
 
 @pytest.fixture
