@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dbtui.core.architecture import Architecture
-from dbtui.core.config import Config, TrainingConfig
+from dbtui.core.config import Config
+from dbtui.core.fields import AUTO
 from dbtui.core.memory import OPTIMIZER_BYTES, Memory, resolution_of, trained_parameters
 from dbtui.core.rates import UNKNOWN, Rates
 
 PNG_BYTES = 1.8
 """A pixel of a generated picture on the disk."""
+
+CHECKPOINT_SECONDS = 300
+"""Between two checkpoints where that is auto."""
 
 COPY_MARGIN = 2**31
 """Bytes of a GPU that are left free beside a copy."""
@@ -63,9 +67,9 @@ def estimate(
     return Budget(
         memory=phases[max(peaks, key=lambda phase: peaks[phase])],
         peaks=peaks,
-        copy=checkpoint_bytes(config, architecture) if _checkpoints(config.training) else 0,
-        disk={**_disk(config, architecture), "download": download},
-        disk_left=_disk_left(config, architecture) + download,
+        copy=checkpoint_bytes(config, architecture) if _saves(config, architecture, rates) else 0,
+        disk={**_disk(config, architecture, rates), "download": download},
+        disk_left=_disk_left(config, architecture, rates) + download,
         seconds=_seconds(config, architecture, device, rates),
     )
 
@@ -95,28 +99,37 @@ def concept_bytes(config: Config, architecture: Architecture) -> int:
     return 4 * sum(architecture.parameters[part] for part in parts)
 
 
-def _disk(config: Config, architecture: Architecture) -> dict[str, int]:
+def _disk(config: Config, architecture: Architecture, rates: Rates) -> dict[str, int]:
     """Bytes by part. A checkpoint is whole before an older one goes, and any step may be asked for one more."""
     prior, area = config.prior, resolution_of(config, architecture) ** 2
     latents = 4 * 2 * 4 * area // architecture.latent_factor**2  # mean and deviation, 4 channels, 32 bit
     return {
         "concept": concept_bytes(config, architecture),
-        "checkpoints": checkpoint_bytes(config, architecture) * (_checkpoints(config.training) + 1),
+        "checkpoints": checkpoint_bytes(config, architecture) * (_checkpoints(config, architecture, rates) + 1),
         "class pictures": round(prior.class_images * (area * PNG_BYTES + latents)) if prior.enabled else 0,
         "samples": round(_grids(config) * _pictures_of_grid(config) * area * PNG_BYTES),
     }
 
 
-def _disk_left(config: Config, architecture: Architecture) -> int:
+def _disk_left(config: Config, architecture: Architecture, rates: Rates) -> int:
     """Bytes that stay: of the checkpoints only the weights."""
-    disk, concept = _disk(config, architecture), concept_bytes(config, architecture)
-    return disk["class pictures"] + disk["samples"] + concept * (1 + _checkpoints(config.training))
+    disk, concept = _disk(config, architecture, rates), concept_bytes(config, architecture)
+    return disk["class pictures"] + disk["samples"] + concept * (1 + _checkpoints(config, architecture, rates))
 
 
-def _checkpoints(training: TrainingConfig) -> int:
-    """Checkpoints that are kept at the end; the last step needs none."""
-    every = training.checkpoint_every
-    return min(training.checkpoints_kept, (training.steps - 1) // every) if every else 0
+def _checkpoints(config: Config, architecture: Architecture, rates: Rates) -> int:
+    """Checkpoints that are kept at the end."""
+    return min(config.training.checkpoints_kept, _saves(config, architecture, rates))
+
+
+def _saves(config: Config, architecture: Architecture, rates: Rates) -> int:
+    """Checkpoints that are written, the last step needs none; where it goes by a time that is not known, all that are kept."""
+    training = config.training
+    if training.checkpoint_every != AUTO:
+        return (training.steps - 1) // int(training.checkpoint_every) if training.checkpoint_every else 0
+    if not rates.training:
+        return training.checkpoints_kept
+    return int(step_operations(config, architecture) * training.steps / rates.training // CHECKPOINT_SECONDS)
 
 
 def _grids(config: Config) -> int:
@@ -148,8 +161,7 @@ def _seconds(config: Config, architecture: Architecture, device: str, rates: Rat
     training, prior, sampling = config.training, config.prior, config.sampling
     grid = grid_operations(config, architecture)
     picture = grid / sampling.steps / _pictures_of_grid(config)
-    saves = (training.steps - 1) // training.checkpoint_every if training.checkpoint_every else 0
-    checkpoints = checkpoint_bytes(config, architecture) * saves
+    checkpoints = checkpoint_bytes(config, architecture) * _saves(config, architecture, rates)
 
     def at(rate: float | None, amount: float) -> float | None:
         return 0.0 if not amount else amount / rate if rate else None

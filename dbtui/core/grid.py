@@ -86,7 +86,7 @@ def save_png(image: Image.Image, path: Path, parameters: str = "") -> None:
     if parameters:
         info.add_text("parameters", parameters)
     data = BytesIO()
-    image.save(data, "PNG", pnginfo=info)
+    image.save(data, "PNG", pnginfo=info, compress_level=2)  # a training waits; more takes twice as long for a tenth
     write_atomic(path, data.getvalue())
 
 

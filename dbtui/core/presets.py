@@ -55,14 +55,15 @@ PRESETS = {
         ),
         Preset(
             "low-vram",
-            "The same learning in the least GPU memory: 16 bit, 8-bit Adam, gradient checkpointing.",
+            "The same learning in the least GPU memory: 8-bit Adam, gradient checkpointing, gradients outside; slow.",
             {
                 # Both photos at once: a second batch would find the gradients of the first in its way.
-                "training.precision": "fp16",
                 "training.gradient_checkpointing": True,
                 "training.optimizer": "adamw8bit",
+                "training.graph": True,  # with 8-bit Adam: its kernels, and gradients in the machine's memory
                 "prior.batch_size": 1,
                 "sampling.count": 2,
+                "sampling.graph": False,  # which takes a copy of the UNet
             },
         ),
         Preset(

@@ -32,8 +32,8 @@ class Source:
     prediction: str = AUTO
     base_fingerprint: str = ""
     resolution: int = 0
-    graph: bool = False
-    """Whether its training was asked to draw by a CUDA graph; of a concept ``find_source`` tells."""
+    graph: bool = True
+    """Whether it may be drawn by a CUDA graph, as its training was; of a concept ``find_source`` tells."""
     concept: str = ""
     checkpoint: str = ""
     """The folder of a checkpoint."""
@@ -114,9 +114,9 @@ def of_run(run: Run) -> list[Source]:
 def _draws_by_graph(concept: Concept) -> bool:
     run = run_of(concept)
     try:
-        return run is not None and run.config.sampling.graph
+        return run is None or run.config.sampling.graph
     except (UsageError, OSError):
-        return False
+        return True
 
 
 def _resolution(run: Run) -> int:

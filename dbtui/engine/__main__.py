@@ -31,17 +31,17 @@ def main(arguments: list[str]) -> int:
         run, rank = Run(Path(arguments[1])), Rank.of_environment()
         return train_process(run, may_download) if rank is None else train_rank(run, rank, may_download)
     if arguments == ["sample"]:
-        with bitsandbytes_hidden():
+        with unused_hidden():
             from dbtui.engine.serve import serve
 
             return serve()
     if arguments == ["export"]:
-        with bitsandbytes_hidden():
+        with unused_hidden():
             from dbtui.engine.export_process import export_process
 
             return export_process()
     if arguments == ["bench"]:
-        with bitsandbytes_hidden():
+        with unused_hidden():
             from dbtui.engine.bench_process import bench_process
 
             return bench_process()
@@ -106,7 +106,7 @@ def _train(run: Run, narrator: Narrator, stop: StopFlag, may_download: bool, ran
         else:
             await_base(run)
         narrator.phase("loading the libraries")
-        with bitsandbytes_hidden():
+        with unused_hidden():
             from dbtui.engine.loop import train
 
         return train(run, narrator, stop, resume)
@@ -122,15 +122,21 @@ def _train(run: Run, narrator: Narrator, stop: StopFlag, may_download: bool, ran
         return Ended(reason="failed", step=narrator.step, message=where + message, hint=hint)
 
 
+UNUSED = ("bitsandbytes", "peft", "sklearn", "tensorflow", "flax")
+"""What diffusers and transformers import where it is installed, for what is not done here."""
+
+
 @contextlib.contextmanager
-def bitsandbytes_hidden() -> Iterator[None]:
-    """Spare the libraries an import that takes seconds; whoever wants an 8-bit optimizer imports it then."""
-    sys.modules.setdefault("bitsandbytes", None)  # type: ignore[arg-type]
+def unused_hidden() -> Iterator[None]:
+    """Spare the libraries imports that take seconds; whoever wants an 8-bit optimizer imports it then."""
+    hidden = [name for name in UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
     try:
         yield
     finally:
-        if sys.modules["bitsandbytes"] is None:
-            del sys.modules["bitsandbytes"]
+        for name in hidden:
+            if sys.modules[name] is None:
+                del sys.modules[name]
 
 
 if __name__ == "__main__":

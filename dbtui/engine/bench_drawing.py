@@ -80,7 +80,7 @@ def time_drawing(way: Way, steps: int, model: str, base: BaseModel, device: str,
 def _work(way: Way, models: Models, settings: Settings, said: list[str]) -> Callable[[], object]:
     if way.pipeline:
         return lambda: list(_by_pipeline(models, settings))
-    denoiser = graph_denoiser(models.unet, way.graph, said.append)
+    denoiser = graph_denoiser(models, way.graph, said.append)
     drawings = [Drawing(PROMPT, seed) for seed in range(way.count)]
     return lambda: list(draw(models, drawings, settings, denoiser=denoiser))
 

@@ -10,13 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 
 from dbtui.core.errors import printable
 from dbtui.engine import cuda_graph
+from dbtui.engine.decoder import KernelDecoder
 from dbtui.engine.machine import kernels_problem
-from dbtui.engine.models import empty_module
+from dbtui.engine.models import Models, empty_module
 
 MOST_SHAPES = 3
 """Of latents and prompts, that stay captured: each has its working memory."""
@@ -68,13 +69,31 @@ class GraphDenoiser:
     """
 
     def __init__(
-        self, unet: UNet2DConditionModel, say: Callable[[str], object], dtype: torch.dtype | None = None
+        self,
+        unet: UNet2DConditionModel,
+        say: Callable[[str], object],
+        dtype: torch.dtype | None = None,
+        vae: AutoencoderKL | None = None,
     ) -> None:
-        """``dtype`` None is the UNet's own, or that of autocast, or fp16."""
-        self._unet, self.say, self._dtype = unet, say, dtype
+        """``dtype`` None is the UNet's own, or that of autocast, or fp16. With a ``vae`` there is a ``decoder``, too."""
+        self._unet, self._say, self._dtype, self._vae = unet, say, dtype, vae
+        self._decoder: KernelDecoder | None = None
         self._copy: UNet2DConditionModel | None = None
         self._steps: OrderedDict[tuple[torch.Size, torch.Size], Step] = OrderedDict()
         self.given_up = False
+
+    @property
+    def decoder(self) -> KernelDecoder | None:
+        """What makes pictures of the latents, in the same way."""
+        if self._decoder is None and self._vae is not None:
+            self._decoder = KernelDecoder(self._vae, self._say, self._half())
+        return self._decoder
+
+    def tell(self, say: Callable[[str], object]) -> None:
+        """Let ``say`` hear from now on what there is to say."""
+        self._say = say
+        if self._decoder is not None:
+            self._decoder.say = say
 
     @torch.no_grad()
     def refresh(self) -> None:
@@ -85,10 +104,19 @@ class GraphDenoiser:
         for name, weight in self._copy.state_dict().items():
             weight.copy_(theirs[name])
 
+    def has_room(self) -> bool:
+        """Whether the GPU has what it takes: the copy, and as much again to work in."""
+        if self._copy is not None or self._unet.device.type != "cuda":
+            return True
+        free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return free >= 2 * sum(2 * weight.numel() for weight in self._unet.parameters())
+
     def release(self) -> None:
         """Give the memory back; the next prediction takes it again."""
         self._copy = None
         self._steps.clear()
+        if self._decoder is not None:
+            self._decoder.release()
 
     @torch.no_grad()
     def __call__(self, latents: Tensor, timestep: Tensor, hidden: Tensor) -> Tensor:
@@ -103,7 +131,7 @@ class GraphDenoiser:
                 self.given_up = True
                 why = printable(error or type(error).__name__)
                 self.release()
-            self.say(f"Pictures cannot be drawn by a CUDA graph here ({why}); they are drawn in the plain way.")
+            self._say(f"Pictures cannot be drawn by a CUDA graph here ({why}); they are drawn in the plain way.")
         return self._plainly(latents, timestep, hidden)
 
     def _plainly(self, latents: Tensor, timestep: Tensor, hidden: Tensor) -> Tensor:
@@ -135,9 +163,9 @@ class GraphDenoiser:
         if self._copy is None:
             from dbtui.engine import fused
 
-            copy = empty_module("unet", self._unet.config).requires_grad_(False)
+            copy, half = empty_module("unet", self._unet.config).requires_grad_(False), self._half()
             weights = {
-                name: weight.detach().to(self._half(), memory_format=_layout(weight), copy=True)
+                name: weight.detach().to(half, memory_format=_layout(weight), copy=True)
                 for name, weight in self._unet.state_dict().items()
             }
             copy.load_state_dict(weights, assign=True)
@@ -167,12 +195,8 @@ class PipelineUNet:
         return (self._denoiser(latents, timestep, encoder_hidden_states),)
 
 
-def graph_denoiser(unet: UNet2DConditionModel, wanted: bool, say: Callable[[str], object]) -> GraphDenoiser | None:
-    """What draws by a CUDA graph, if that is ``wanted`` and ``unet`` is where one can be; else ``say`` is told why not."""
-    if not wanted:
+def graph_denoiser(models: Models, wanted: bool, say: Callable[[str], object]) -> GraphDenoiser | None:
+    """What draws by a CUDA graph, if that is ``wanted`` and the model is where one can be."""
+    if not wanted or kernels_problem(models.unet.device.type):
         return None
-    problem = kernels_problem(unet.device.type)
-    if problem:
-        say(f"Pictures cannot be drawn by a CUDA graph here ({problem}); they are drawn in the plain way.")
-        return None
-    return GraphDenoiser(unet, say)
+    return GraphDenoiser(models.unet, say, vae=models.vae)

@@ -17,10 +17,14 @@ LESS_MEMORY = (
     "training.optimizer=adamw8bit, training.batch_size=1, a smaller data.resolution."
 )
 
+REFUSALS = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "out of memory")
+"""What libraries say that have no memory to begin with."""
+
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether the machine or its GPU had no more memory to give."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+    said = isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSALS)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or said
 
 
 def explain(error: Exception) -> tuple[str, str]:

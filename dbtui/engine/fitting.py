@@ -23,6 +23,7 @@ from dbtui.core.units import format_bytes, spell_duration
 from dbtui.core.weights import free_space
 from dbtui.engine import machine
 from dbtui.engine.examples import Examples
+from dbtui.engine.failures import out_of_memory
 from dbtui.engine.learner import Learner
 from dbtui.engine.models import Models, load_models
 from dbtui.engine.narrator import Narrator
@@ -69,7 +70,9 @@ class Fitting:
             made = self._make(models, plan)
             batches = list(self.examples.of_step(0))
             return made, probe(made, batches, plan.applied_to(self.config), self.architecture)
-        except torch.OutOfMemoryError:
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
             if self.ranks.count > 1:  # the others wait for this one's gradients; its end sets them free
                 raise
             return None
@@ -80,9 +83,9 @@ class Fitting:
             made, why = None, "another process cannot do it"
             try:
                 made = self._of_class(_split_learner(plan), models, plan)
-            except torch.OutOfMemoryError:
-                raise
             except Exception as error:  # whatever a driver or a compiler of kernels raises, the plain way works
+                if out_of_memory(error):
+                    raise
                 _refuse_broken_device(error)
                 why = printable(error)
             if not self.ranks.any(made is None) and made is not None:

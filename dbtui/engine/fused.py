@@ -1,4 +1,4 @@
-"""The UNet with its norms, biases and gates on this program's kernels: the same function, the same weights."""
+"""The UNet and the VAE's decoder with norms, biases and gates on this program's kernels: the same function and weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 
 from diffusers import UNet2DConditionModel
 from diffusers.models.activations import GEGLU
+from diffusers.models.autoencoders.vae import Decoder
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from torch import Tensor, nn
@@ -18,34 +19,41 @@ from dbtui.engine.kernels.group_norm import group_norm
 from dbtui.engine.kernels.layer_norm import layer_norm
 
 
-def fuse(unet: UNet2DConditionModel) -> None:
-    """Change how ``unet`` computes, in place; names and weights stay. For channels-last activations."""
+def fuse(model: UNet2DConditionModel | Decoder) -> None:
+    """Change how a UNet or the decoder of a VAE computes, in place; names and weights stay.
+
+    For channels-last activations.
+    """
     os.environ.setdefault("TRITON_CACHE_DIR", str(paths.make_private(paths.cache_dir() / "kernels")))
-    for module in list(unet.modules()):
+    for module in list(model.modules()):
         for kind, forward in FORWARDS.items():
             if type(module) is kind and (kind is not ResnetBlock2D or _plain(module)):
                 module.forward = forward.__get__(module)
-    for module in unet.modules():
+    for module in model.modules():
         if isinstance(module, Transformer2DModel):
             module.norm.forward = _group_norm.__get__(module.norm)
-    if isinstance(unet.conv_act, nn.SiLU):
-        unet.conv_norm_out.forward = _group_norm_silu.__get__(unet.conv_norm_out)
-        unet.conv_act = nn.Identity()
+            module._get_output_for_continuous_inputs = _transformer_output.__get__(module)
+    if isinstance(model.conv_act, nn.SiLU):
+        model.conv_norm_out.forward = _group_norm_silu.__get__(model.conv_norm_out)
+        model.conv_act = nn.Identity()
 
 
 def _plain(block: ResnetBlock2D) -> bool:
     """Whether the block is of the kind that Stable Diffusion's UNet is made of."""
-    usual = block.upsample is None and block.downsample is None and block.time_embedding_norm == "default"
+    timeless = block.time_emb_proj is None  # as in the VAE, where no embedding is added in any way
+    usual = block.upsample is None and block.downsample is None and (timeless or block.time_embedding_norm == "default")
     silu = isinstance(block.nonlinearity, nn.SiLU) and not block.skip_time_act
     return usual and silu and block.output_scale_factor == 1.0 and block.dropout.p == 0
 
 
-def _resnet(self: ResnetBlock2D, x: Tensor, temb: Tensor) -> Tensor:
+def _resnet(self: ResnetBlock2D, x: Tensor, temb: Tensor | None) -> Tensor:
     """Norm and SiLU in one; the first convolution's bias and the time embedding are the second norm's shift."""
-    embedding = functional.linear(functional.silu(temb), self.time_emb_proj.weight, self.time_emb_proj.bias)
+    shift = self.conv1.bias.expand(len(x), -1)
+    if self.time_emb_proj is not None and temb is not None:
+        shift = shift + functional.linear(functional.silu(temb), self.time_emb_proj.weight, self.time_emb_proj.bias)
     hidden = _norm(self.norm1, x, silu=True)
     hidden = _convolve(self.conv1, hidden)
-    hidden = _norm(self.norm2, hidden, silu=True, shift=embedding + self.conv1.bias)
+    hidden = _norm(self.norm2, hidden, silu=True, shift=shift)
     hidden = _convolve(self.conv2, hidden)
     bias = self.conv2.bias
     if self.conv_shortcut is not None:
@@ -72,6 +80,18 @@ def _group_norm(self: nn.GroupNorm, x: Tensor) -> Tensor:
 
 def _group_norm_silu(self: nn.GroupNorm, x: Tensor) -> Tensor:
     return _norm(self, x, silu=True)
+
+
+def _transformer_output(
+    self: Transformer2DModel, *, hidden_states: Tensor, residual: Tensor, height: int, width: int, **_: int
+) -> Tensor:
+    """The last layer of a transformer, whose bias is added with the residual; diffusers' own copies to channels first."""
+    if self.use_linear_projection:
+        hidden_states = functional.linear(hidden_states, self.proj_out.weight)
+    image = hidden_states.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    if not self.use_linear_projection:
+        image = _convolve(self.proj_out, image)
+    return add_bias(image, self.proj_out.bias, residual)
 
 
 def _layer_norm(self: nn.LayerNorm, x: Tensor) -> Tensor:

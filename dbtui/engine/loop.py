@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -14,10 +15,12 @@ from safetensors import SafetensorError
 
 from dbtui.core import checkpoints, paths
 from dbtui.core.architecture import Architecture
-from dbtui.core.budget import concept_bytes
+from dbtui.core.base_model import BaseModel
+from dbtui.core.budget import CHECKPOINT_SECONDS, concept_bytes
 from dbtui.core.config import Config
 from dbtui.core.errors import DbtuiError, obstacle, printable
 from dbtui.core.events import Checkpoint, Ended, Sample, Step
+from dbtui.core.fields import AUTO
 from dbtui.core.grid import make_grid, save_png
 from dbtui.core.rank import Rank
 from dbtui.core.run import Run
@@ -29,6 +32,7 @@ from dbtui.engine.fitting import remember_speed
 from dbtui.engine.learner import Learner, NotFiniteError, Outcome, Taken
 from dbtui.engine.narrator import Narrator
 from dbtui.engine.prepare import prepare
+from dbtui.engine.probe import has_plenty
 from dbtui.engine.ranks import Ranks
 from dbtui.engine.sampler import Drawing, Settings, draw, drawing_mode
 from dbtui.engine.saver import Saver
@@ -60,6 +64,8 @@ class Session:
     """A step that the journal does not have yet, since a GPU may be working on it, and when it was begun."""
     told: float = 0.0
     """When the last step was written to the journal."""
+    safe: float = field(default_factory=time.monotonic)
+    """When the state was last what a resume would find, or is about to."""
 
     def kept(self) -> str:
         """What a resume would start from."""
@@ -79,8 +85,10 @@ def train(run: Run, narrator: Narrator, stop: StopFlag, resume: checkpoints.Chec
     learner, examples, resolution = prepare(run, narrator, stop, ranks, checkpoint)
     saver = Saver(run, run.config.training.checkpoints_kept)
     wanted = run.config.sampling.graph and ranks.leads
-    denoiser = graph_denoiser(learner.models.unet, wanted, lambda words: narrator.log(words, "warning"))
+    denoiser = graph_denoiser(learner.models, wanted, lambda words: narrator.log(words, "warning"))
     session = Session(run, run.config, narrator, stop, learner, examples, resolution, ranks, saver, denoiser)
+    if ranks.leads:  # gigabytes are read for it, once for each base model: the concept will name it
+        Thread(target=_remember, args=(learner.models.base,), daemon=True).start()
     if checkpoint is not None:
         load_checkpoint(learner, checkpoint)
         session.saved = start
@@ -92,6 +100,11 @@ def train(run: Run, narrator: Narrator, stop: StopFlag, resume: checkpoints.Chec
             settle(session)  # whatever ends the training, what is being written is whole
     ranks.wait()  # the leading process may still be saving, and when one goes the others follow
     return ended
+
+
+def _remember(base: BaseModel) -> None:
+    with suppress(OSError):  # whoever needs it will say so
+        base.fingerprint()
 
 
 def learn(session: Session, start: int) -> Ended:
@@ -110,7 +123,7 @@ def learn(session: Session, start: int) -> Ended:
         done = step + 1
         if leads and (due(config.sampling.every, done) or (done == config.training.steps and config.sampling.every)):
             sample(session, done)
-        if leads and due(config.training.checkpoint_every, done) and done < config.training.steps:
+        if leads and done < config.training.steps and checkpoint_due(session, done):
             save(session, done)
     tell(session)
     settle(session)
@@ -142,6 +155,13 @@ def publish(session: Session) -> Ended:
 
 def due(every: int, step: int) -> bool:
     return every > 0 and step % every == 0
+
+
+def checkpoint_due(session: Session, step: int) -> bool:
+    every = session.config.training.checkpoint_every
+    if every != AUTO:
+        return due(int(every), step)
+    return time.monotonic() - session.safe >= CHECKPOINT_SECONDS
 
 
 def take_step(session: Session, step: int) -> None:
@@ -215,6 +235,7 @@ def save(session: Session, step: int) -> None:
     tell(session)
     settle(session)
     session.narrator.phase("saving a checkpoint")
+    session.safe = time.monotonic()
     session.saver.begin(session.learner, step)
     session.narrator.phase("training", step, session.config.training.steps, "steps")
 
@@ -264,6 +285,8 @@ def sample(session: Session, step: int, prompt: str = "") -> None:
     learner, stop = session.learner, session.stop
     try:
         with drawing_mode(*learner.trained.values()), learner.accelerator.autocast():
+            if session.denoiser is not None:
+                session.denoiser.refresh()
             images = list(
                 draw(
                     learner.models,
@@ -281,7 +304,7 @@ def sample(session: Session, step: int, prompt: str = "") -> None:
             session.narrator.log(f"A sample failed. {_reason(error)} The training goes on.", "warning")
     else:
         session.narrator.say(Sample(step=step, path=f"samples/{name}", prompts=prompts, seeds=seeds))
-    if session.denoiser is not None:
+    if session.denoiser is not None and not has_plenty(learner.accelerator.device.type):
         session.denoiser.release()  # the next step may need the room
     session.narrator.phase("training", step, session.config.training.steps, "steps")
 

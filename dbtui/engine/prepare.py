@@ -114,7 +114,7 @@ def _class_latents(
     accelerator: Accelerator, ranks: Ranks, narrator: Narrator,
 ) -> Latents:  # fmt: skip
     making = progress("making class pictures", "steps")
-    denoiser = graph_denoiser(models.unet, config.sampling.graph, lambda words: narrator.log(words, "warning"))
+    denoiser = graph_denoiser(models, config.sampling.graph, lambda words: narrator.log(words, "warning"))
     with drawing_mode(models.unet, models.text_encoder), accelerator.autocast():
         sources = make_class_pictures(models, config.prior, resolution, making, ranks, denoiser)
     data = replace(config.data, center_crop=True, flip=False)

@@ -57,6 +57,14 @@ def probe(learner: Learner, batches: list[Batch], config: Config, architecture: 
     return Probe(round(peak + CONTEXT[device] + more), free_memory(device), seconds)
 
 
+def has_plenty(device: str) -> bool:
+    """Whether a GPU has as much left as this process has ever used of it."""
+    if device != "cuda":
+        return False
+    free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return free >= torch.cuda.max_memory_allocated()
+
+
 def free_memory(device: str) -> int:
     """Bytes that this process has or could have, its driver or program included."""
     if device == "cuda":

@@ -78,6 +78,9 @@ def batch_size(models: Models, settings: Settings) -> int:
 Progress = Callable[[int, int], None]
 """Called with (denoising steps done, all steps of all pictures); may raise Cancelled."""
 
+Decode = Callable[[Tensor], Tensor]
+"""Latents without noise to pixels from -1 to 1."""
+
 Look = Callable[[int, int, Tensor], None]
 """Called with (the first picture of the batch, its denoising steps done, its latents as foreseen)."""
 
@@ -111,11 +114,13 @@ def draw(
 ) -> Iterator[Image.Image]:
     """Yield the pictures in order. The noise of each depends on its seed alone, whatever the batch.
 
-    ``denoiser`` predicts in the place of the UNet that it was made for. Raises Cancelled from ``progress``; on a GPU without enough memory for a batch the batch is
-    halved, and only a single picture that does not fit raises torch.OutOfMemoryError.
+    ``denoiser`` predicts in the place of the UNet that it was made for, and decodes in that of the VAE. Raises Cancelled
+    from ``progress``; on a GPU without enough memory for a batch the batch is halved, and only a single picture that
+    does not fit raises torch.OutOfMemoryError.
     """
-    if denoiser is not None:
-        denoiser.refresh()
+    if denoiser is not None and not denoiser.has_room():
+        denoiser = None
+    decode = (denoiser and denoiser.decoder) or (lambda latents: models.vae.decode(latents, return_dict=False)[0])
     pipe = _pipeline(models, settings, safety, denoiser)
     texts = {drawing.prompt for drawing in drawings} | {settings.negative}
     hidden = {text: models.embed([text]) for text in texts}
@@ -124,7 +129,8 @@ def draw(
     while done < len(drawings):
         batch = drawings[done : done + size]
         try:
-            images, flagged = _draw_batch(pipe, hidden, batch, settings, done, len(drawings), progress, look)
+            latents = _draw_batch(pipe, hidden, batch, settings, done, len(drawings), progress, look)
+            images, flagged = _decode(pipe, latents, decode)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
@@ -165,7 +171,8 @@ def _draw_batch(
     count: int,
     progress: Progress,
     look: Look | None,
-) -> tuple[list[Image.Image], Sequence[bool]]:
+) -> Tensor:
+    """The batch's latents without noise."""
     pace = Pace(pipe.vae.device)
 
     def on_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +183,7 @@ def _draw_batch(
             look(before, step + 1, _foreseen(pipe.scheduler, tensors["latents"], timestep))
         return tensors
 
-    latents = pipe(
+    return pipe(
         prompt_embeds=torch.cat([hidden[d.prompt] for d in batch]),
         negative_prompt_embeds=hidden[settings.negative].expand(len(batch), -1, -1),
         num_inference_steps=settings.steps,
@@ -187,16 +194,15 @@ def _draw_batch(
         callback_on_step_end=on_step,
         output_type="latent",
     ).images
-    return _decode(pipe, latents)
 
 
-def _decode(pipe: StableDiffusionPipeline, latents: Tensor) -> tuple[list[Image.Image], Sequence[bool]]:
+def _decode(pipe: StableDiffusionPipeline, latents: Tensor, decode: Decode) -> tuple[list[Image.Image], Sequence[bool]]:
     """The pictures, and which of them the safety checker blacked out; as many at a time as memory holds."""
     size, images, flagged = len(latents), [], []
     while len(images) < len(latents):
         part = latents[len(images) : len(images) + size]
         try:
-            pixels = pipe.vae.decode(part / pipe.vae.config.scaling_factor, return_dict=False)[0]
+            pixels = decode(part / pipe.vae.config.scaling_factor)
         except torch.OutOfMemoryError:
             if size == 1:
                 raise
@@ -205,9 +211,16 @@ def _decode(pipe: StableDiffusionPipeline, latents: Tensor) -> tuple[list[Image.
             continue
         pixels, bad = pipe.run_safety_checker(pixels, pixels.device, pixels.dtype)
         bad = bad or [False] * len(part)
-        images += pipe.image_processor.postprocess(pixels, do_denormalize=[not black for black in bad])
+        pixels[torch.tensor(bad, device=pixels.device)] = -1.0  # the checker's black is this scale's grey
+        images += _pictures(pixels)
         flagged += bad
     return images, flagged
+
+
+def _pictures(pixels: Tensor) -> list[Image.Image]:
+    """Of ``pixels`` [N, 3, H, W] from -1 to 1. They are rounded where they are: a quarter of the bytes leaves the GPU."""
+    colours = ((pixels * 0.5 + 0.5).clamp(0, 1).float() * 255).round().to(torch.uint8)
+    return [Image.fromarray(picture) for picture in colours.permute(0, 2, 3, 1).cpu().numpy()]
 
 
 def _foreseen(scheduler: Any, latents: Tensor, timestep: Any) -> Tensor:

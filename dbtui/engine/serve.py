@@ -113,7 +113,7 @@ class Painter:
         images = []
         drawings = [Drawing(request["prompt"], seed) for seed in request["seeds"]]
         looking = look if request["preview"] else None
-        by_graph = request["graph"] or source.graph
+        by_graph = request["graph"] and source.graph
         denoiser = self._model.denoiser(lambda words: send("notice", words=words)) if by_graph else None
         for index, image in enumerate(draw(models, drawings, settings, progress, safety, looking, denoiser)):
             recipe = Recipe(

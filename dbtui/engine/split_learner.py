@@ -25,7 +25,8 @@ class SplitLearner(Learner):
     def _place(self, plan: Plan) -> None:
         from dbtui.engine.fused import fuse
 
-        originals = super().weights()
+        # A card for which little is enough has no room for both at once.
+        originals = super().weights(Tensor.cpu if plan.lean else lambda weight: weight)
         self._untrained: dict[str, dict[str, Tensor]] = {}
         self._indices: dict[str, dict[str, int]] = {}
         masters, shares, parameters = [], [], []
@@ -38,7 +39,8 @@ class SplitLearner(Learner):
                     masters.append(weights.pop(file_name(component, name)))
                     parameters.append(parameter)
                     shares.append(self.share(component))
-            self._untrained[component], self._indices[component] = weights, indices
+            self._untrained[component] = {name: weight.cpu() for name, weight in weights.items()}
+            self._indices[component] = indices
         fuse(self.models.unet)
         self.optimizer = self._make_split_optimizer(parameters, masters, shares)
         self._forward = dict(self.trained)
@@ -65,6 +67,9 @@ class SplitLearner(Learner):
             | self._untrained[component]
             for component, indices in self._indices.items()
         }
+
+    def final_weights(self) -> dict[str, dict[str, Tensor]]:
+        return self.weights()  # the masters are put together, for which a small card may have no room
 
     def load_weights(self, files: dict[str, Any]) -> None:
         for component, module in self.trained.items():

@@ -44,16 +44,18 @@ class WarmModel:
         for component, digest in wanted.items():
             if held.get(component) != digest:
                 load_weights(models.component(component), component, source.weights[component])
+        if self._denoiser is not None and held != wanted:
+            self._denoiser.refresh()
         self._models, self._trained = models, dict(wanted)
         return models
 
     def denoiser(self, say: Callable[[str], object]) -> GraphDenoiser | None:
-        """What draws the model by a CUDA graph, kept as long as the model is; None, and ``say`` is told, if nothing can."""
+        """What draws the model by a CUDA graph, kept as long as the model is; None if nothing can."""
         assert self._models is not None
         if self._denoiser is None:
-            self._denoiser = graph_denoiser(self._models.unet, True, say)
+            self._denoiser = graph_denoiser(self._models, True, say)
         else:
-            self._denoiser.say = say
+            self._denoiser.tell(say)
         return self._denoiser
 
     def _load(self, base: BaseModel) -> Models:

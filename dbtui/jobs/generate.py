@@ -29,8 +29,8 @@ class Request:
     scheduler: str = "dpm++2m-karras"
     resolution: int = 0
     safety: bool = False
-    graph: bool = False
-    """Whether to draw by a CUDA graph where there can be one; so it is anyway where the training was asked to."""
+    graph: bool = True
+    """Whether to draw by a CUDA graph where there can be one and the training was not told otherwise."""
     preview: int = 0
     """Denoising steps between two looks at the forming pictures; 0 for none."""
 

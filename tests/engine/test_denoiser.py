@@ -90,6 +90,7 @@ def test_weights_that_have_changed_are_drawn_with(said: list[str]) -> None:
     with torch.no_grad():
         for weight in models.unet.parameters():
             weight.mul_(1.02)
+    denoiser.refresh()
     after = pictures(models, denoiser)
     assert apart(after, pictures(models, None)) < ROUNDING < 1 < apart(after, before)
     assert [*denoiser._steps.values()] == [step] and not said
@@ -158,13 +159,13 @@ def test_the_warm_model_keeps_it_as_long_as_it_keeps_the_model(
 ) -> None:
     warm = WarmModel()
     warm.get(mini.base, of_base("mini"))
-    assert warm.denoiser(said.append) is None and "no NVIDIA GPU" in said[0]
+    assert warm.denoiser(said.append) is None and not said
     monkeypatch.setattr(module, "kernels_problem", lambda device: "")
     later: list[str] = []
     first = warm.denoiser(said.append)
     assert warm.denoiser(later.append) is first and first is not None
-    first.say("heard by who asks now")
-    assert later == ["heard by who asks now"] and len(said) == 1
+    first._say("heard by who asks now")
+    assert later == ["heard by who asks now"] and not said
     warm.forget()
     warm.get(mini.base, of_base("mini"))
     assert warm.denoiser(said.append) is not first
@@ -201,10 +202,10 @@ def test_class_pictures_are_drawn_by_it(mini: Models, denoiser: GraphDenoiser, s
     assert [latents[0] for latents, _ in denoiser._steps] == [4, 2] and not said
 
 
-def test_a_run_that_asks_for_it_in_vain_says_so(
+def test_where_there_is_none_a_run_draws_plainly_and_says_nothing(
     begin_run: Callable[..., Run], train: Callable, heard: Callable[[Run], list[Event]]
 ) -> None:
     run = begin_run(changes={"training.steps": 1, "sampling.every": 1, "sampling.graph": True})
     train(run)
-    assert [e for e in heard(run) if isinstance(e, Log) and "no NVIDIA GPU" in e.message]
+    assert not [e for e in heard(run) if isinstance(e, Log) and e.level == "warning"]
     assert [e for e in heard(run) if isinstance(e, Sample)]

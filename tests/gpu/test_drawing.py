@@ -49,11 +49,12 @@ def assert_alike(some: np.ndarray, others: np.ndarray) -> None:
 @pytest.mark.parametrize("scheduler", config.SCHEDULERS)
 def test_a_graph_draws_what_the_unet_draws(models: Models, scheduler: str, guidance: float) -> None:
     said: list[str] = []
-    denoiser = GraphDenoiser(models.unet, said.append)
+    denoiser = GraphDenoiser(models.unet, said.append, vae=models.vae)
     how = {"scheduler": scheduler, "guidance": guidance}
     assert_alike(pictures(models, denoiser, **how), pictures(models, **how))
     (step,) = denoiser._steps.values()
     assert isinstance(step._graph, torch.cuda.CUDAGraph) and not said
+    assert denoiser.decoder is not None and denoiser.decoder._compared and not denoiser.decoder.given_up
 
 
 def test_several_shapes_and_changed_weights(models: Models) -> None:
@@ -64,6 +65,7 @@ def test_several_shapes_and_changed_weights(models: Models) -> None:
     with torch.no_grad():
         for weight in models.unet.parameters():
             weight.mul_(1.02)
+    denoiser.refresh()
     assert_alike(pictures(models, denoiser, 2), pictures(models, count=2))
     assert not said
 
@@ -88,7 +90,7 @@ def test_class_pictures_are_pictures(models: Models) -> None:
 
 def test_the_sampler_of_the_app_draws_by_a_graph(dbtui: Callable[..., dict[str, Any]], folder: Path) -> None:
     """The process in 16 bit, with and without."""
-    for name, flags in (("plain", []), ("graph", ["--graph"])):
+    for name, flags in (("plain", ["--no-graph"]), ("graph", [])):
         dbtui("sample", "mini", PROMPT, "--seed", "0", "--out", str(folder / name), *flags)
     drawn = [
         np.stack([np.asarray(Image.open(folder / name / f"{i:03}.png"), float) for i in range(9)])
@@ -104,7 +106,7 @@ def test_a_learner_on_kernels_draws_its_own_weights(make_learner: Callable[..., 
 
     learner, examples = make_learner(GraphLearner, find_model("mini"))
     said: list[str] = []
-    denoiser = GraphDenoiser(learner.models.unet, said.append)
+    denoiser = GraphDenoiser(learner.models.unet, said.append, vae=learner.models.vae)
     for steps in (range(10), range(10, 20)):
         for step in steps:
             learner.step(step, list(examples.of_step(step))).outcome()
@@ -116,6 +118,7 @@ def test_a_learner_on_kernels_draws_its_own_weights(make_learner: Callable[..., 
             for name, weight in plain.unet.named_parameters():
                 weight.copy_(learner.optimizer.master(names[file_name("unet", name)]))
         with drawing_mode(*learner.trained.values()), learner.accelerator.autocast():
+            denoiser.refresh()
             found = pictures(learner.models, denoiser, 4)
         # bf16 weights and kernels, eight times as coarse as fp16.
         assert abs(found - pictures(plain, count=4)).mean() < 3 * ROUNDING

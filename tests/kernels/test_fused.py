@@ -1,4 +1,4 @@
-"""A fused UNet is the UNet it was: the same picture, the same gradients, the same names."""
+"""Fused, a UNet is the UNet it was, and a decoder the decoder: the same picture, the same gradients, the same names."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import copy
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel
 
 pytest.importorskip("triton")
 
 from exactness import strict_torch  # noqa: F401
 
+from dbtui.engine.decoder import KernelDecoder
 from dbtui.engine.fused import fuse
 from dbtui.engine.kernels import bias, geglu, group_norm, layer_norm
 
@@ -51,3 +52,43 @@ def test_fused_unet_computes_the_same(linear_projection: bool, monkeypatch: pyte
             ours[name].grad, parameter.grad, rtol=2e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
         )
     assert plain.state_dict().keys() == fused.state_dict().keys()
+
+
+@pytest.fixture
+def vae() -> AutoencoderKL:
+    torch.manual_seed(0)
+    made = AutoencoderKL(
+        block_out_channels=(32, 64), down_block_types=("DownEncoderBlock2D",) * 2, norm_num_groups=8,
+        up_block_types=("UpDecoderBlock2D",) * 2, layers_per_block=1, latent_channels=4, sample_size=16,
+    )  # fmt: skip
+    return made.to(DEVICE).eval()
+
+
+def test_a_decoder_on_kernels_makes_the_same_pictures(vae: AutoencoderKL, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    decode = KernelDecoder(vae, said.append, torch.float32)
+    plain = torch.nn.functional.group_norm
+
+    def refused(x: torch.Tensor, *rest: object) -> torch.Tensor:
+        assert x.dim() == 3, "a norm of an image is torch's"
+        return plain(x, *rest)  # type: ignore[arg-type]
+
+    for shape in ((2, 4, 8, 8), (1, 4, 8, 12)):
+        latents = torch.randn(shape, device=DEVICE)
+        with torch.no_grad():
+            wanted = vae.decode(latents, return_dict=False)[0]
+        torch.testing.assert_close(decode(latents), wanted, rtol=1e-4, atol=1e-4)
+    monkeypatch.setattr(torch.nn.functional, "group_norm", refused)
+    torch.testing.assert_close(decode(latents), wanted, rtol=1e-4, atol=1e-4)
+    assert not said and not decode.given_up
+
+
+def test_a_decoder_that_differs_is_given_up(vae: AutoencoderKL) -> None:
+    said: list[str] = []
+    decode = KernelDecoder(vae, said.append, torch.float32)
+    latents = torch.randn(1, 4, 8, 8, device=DEVICE)
+    with torch.no_grad():
+        decode._fused()[0].weight.mul_(1.5)
+        wanted = vae.decode(latents, return_dict=False)[0]
+    assert torch.equal(decode(latents), wanted) and decode.given_up
+    assert len(said) == 1 and "% off" in said[0]

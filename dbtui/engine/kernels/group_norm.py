@@ -14,9 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from dbtui.engine.kernels.sums import COLUMNS, THREADS, rows_each
+from dbtui.engine.kernels.sums import COLUMNS, ROWS, THREADS, rows_each
 
-ROWS = 16
 BLOCK = 2048
 
 

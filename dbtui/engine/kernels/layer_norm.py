@@ -11,24 +11,30 @@ from torch import Tensor
 
 from dbtui.engine.kernels.sums import add_up
 
+TILE = 2048
+"""Elements that a program of the forward pass has in hand: rows enough to keep the memory busy."""
+
 PARTIALS = 256
 """Programs of the backward pass at most; each keeps one partial sum of the weight gradients."""
 
 
 @triton.jit
-def _forward(x, out, weight, bias, mean, scale, width, epsilon, WIDTH: tl.constexpr):
-    row = tl.program_id(0).to(tl.int64)
+def _forward(x, out, weight, bias, mean, scale, rows, width, epsilon, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+    row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     column = tl.arange(0, WIDTH)
-    mask = column < width
-    values = tl.load(x + row * width + column, mask=mask, other=0.0).to(tl.float32)
-    centre = tl.sum(values) / width
-    values = tl.where(mask, values - centre, 0.0)
-    inverse = 1.0 / tl.sqrt(tl.sum(values * values) / width + epsilon)
-    tl.store(mean + row, centre)
-    tl.store(scale + row, inverse)
-    values *= inverse * tl.load(weight + column, mask=mask, other=0.0).to(tl.float32)
-    values += tl.load(bias + column, mask=mask, other=0.0).to(tl.float32)
-    tl.store(out + row * width + column, values.to(out.dtype.element_ty), mask=mask)
+    inside = column < width
+    mask = (row < rows)[:, None] & inside[None, :]
+    at = row[:, None] * width + column[None, :]
+    values = tl.load(x + at, mask=mask, other=0.0).to(tl.float32)
+    centre = tl.sum(values, 1) / width
+    values = tl.where(mask, values - centre[:, None], 0.0)
+    inverse = 1.0 / tl.sqrt(tl.sum(values * values, 1) / width + epsilon)
+    tl.store(mean + row, centre, mask=row < rows)
+    tl.store(scale + row, inverse, mask=row < rows)
+    gamma = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
+    beta = tl.load(bias + column, mask=inside, other=0.0).to(tl.float32)
+    values = values * inverse[:, None] * gamma[None, :] + beta[None, :]
+    tl.store(out + at, values.to(out.dtype.element_ty), mask=mask)
 
 
 @triton.jit
@@ -60,7 +66,11 @@ class _LayerNorm(torch.autograd.Function):
         rows = x.numel() // width
         mean, scale = torch.empty(2, rows, device=x.device, dtype=torch.float32)
         out = torch.empty_like(x)
-        _forward[(rows,)](x, out, weight, bias, mean, scale, width, epsilon, triton.next_power_of_2(width))
+        wide = triton.next_power_of_2(width)
+        tall = max(1, TILE // wide)
+        grid = (triton.cdiv(rows, tall),)
+        # In one warp: no row is added up across several.
+        _forward[grid](x, out, weight, bias, mean, scale, rows, width, epsilon, tall, wide, num_warps=1)
         ctx.save_for_backward(x, weight, mean, scale)
         return out
 

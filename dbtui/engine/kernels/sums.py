@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ROWS, COLUMNS = 32, 64
+ROWS, COLUMNS = 64, 64
 """Of the tile that a program holds at a time."""
 
 PARTIALS = 64
@@ -16,8 +16,11 @@ PARTIALS = 64
 THREADS = 128
 """Of a program, in Triton's four warps; a tile that is reduced has at least as many elements, so that none is there twice."""
 
-PROGRAMS = 528
-"""Programs that fill a large GPU: four for each of 132 multiprocessors."""
+PROGRAMS = 4224
+"""Programs that fill a large GPU: enough of them wait for memory at a time on each of 132 multiprocessors."""
+
+ADDED = 32
+"""Columns whose partial sums a program adds up."""
 
 
 def rows_each(rows: int, columns: int, images: int = 1) -> tuple[int, int]:
@@ -54,8 +57,8 @@ def add_up(partial: Tensor, like: Tensor) -> Tensor:
     """Sum of ``partial`` [blocks, columns] over its blocks, in the type of ``like``."""
     blocks, columns = partial.shape
     out = torch.empty(columns, device=partial.device, dtype=like.dtype)
-    tall = max(triton.next_power_of_2(blocks), THREADS // ROWS)
-    _add_up[(triton.cdiv(columns, ROWS),)](partial, out, blocks, columns, tall, ROWS)
+    tall = max(triton.next_power_of_2(blocks), THREADS // ADDED)
+    _add_up[(triton.cdiv(columns, ADDED),)](partial, out, blocks, columns, tall, ADDED)
     return out
 
 
