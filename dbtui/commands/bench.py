@@ -37,10 +37,14 @@ WIDTH = 136
     "--whole", type=click.IntRange(0, 100_000), default=0, metavar="STEPS",
     help="Also time a whole training of so many steps, from the command to the concept, part by part.",
 )  # fmt: skip
+@click.option(
+    "--processes", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+    help="Of the whole training, each on a GPU of its own.",
+)  # fmt: skip
 @json_option
 def bench(
     model: str | None, batch: str, resolution: str, steps: int, draw_steps: int, precision: str, against: Path | None,
-    arguments: str, whole: int, as_json: bool,
+    arguments: str, whole: int, processes: int, as_json: bool,
 ) -> int:  # fmt: skip
     """Measure how fast this machine trains and draws.
 
@@ -63,6 +67,7 @@ def bench(
         against=str(against.absolute()) if against else "",
         arguments=_words("--arguments", arguments),
         whole=whole,
+        processes=processes,
     )
     device: dict[str, Any] = {}
     rows: list[dict[str, Any]] = []

@@ -47,6 +47,8 @@ class Order:
     """Of the script, beside those that it is given anyway."""
     whole: int = 0
     """Steps of a whole training, from the command to the concept; 0 for none."""
+    processes: int = 1
+    """That do it together."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,7 @@ class Row:
     """One line of the table; what was not measured is None, and ``problem`` says why."""
 
     what: str
-    """training, sampling, class pictures, diffusers for its pipeline, whole training or a part of it, or a script's name."""
+    """training, sampling, class pictures, diffusers for its pipeline, whole training or a part of it, a script's name or its class pictures."""
     model: str
     resolution: int
     batch: int

@@ -82,7 +82,6 @@ PRESETS = {
                 "training.gradient_checkpointing": False,
                 "training.checkpoint_every": 100,
                 "prior.class_images": 24,
-                "prior.steps": 20,
                 "prior.guidance": 5.0,
                 "sampling.every": 100,
                 "sampling.steps": 20,

@@ -24,7 +24,7 @@ from dbtui.core.config import Config
 from dbtui.core.errors import DbtuiError, printable
 from dbtui.engine import machine
 from dbtui.engine.bench_drawing import peak_memory, time_drawing, ways_of_drawing
-from dbtui.engine.bench_script import time_script
+from dbtui.engine.bench_script import time_class_pictures, time_script
 from dbtui.engine.bench_whole import time_whole_training
 from dbtui.engine.examples import Examples
 from dbtui.engine.failures import out_of_memory
@@ -81,6 +81,9 @@ def bench(order: Order, tell: Callable[[str], None]) -> Iterator[Row]:
                 for batch in order.batches:
                     tell(f"{Path(order.against).name} at {resolution} px, batch {batch}")
                     yield time_script(order, MODELS[model], base, resolution, batch, scratch)
+                if order.draw_steps:
+                    tell(f"its class pictures at {resolution} px")
+                    yield time_class_pictures(order, MODELS[model], base, resolution, scratch)
             if order.whole:
                 tell(f"a whole training at {resolution} px")
                 yield from time_whole_training(order, MODELS[model], base, resolution, scratch)

@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from dbtui.core import paths
 from dbtui.core.base_model import BaseModel
 from dbtui.core.benchmark import Order, Row
 from dbtui.core.errors import printable
-from dbtui.core.events import Event, Phase
+from dbtui.core.events import Event, Phase, Step
 from dbtui.core.journal import JournalReader
 from dbtui.core.subjects import SUBJECTS
 
@@ -30,14 +31,15 @@ def time_whole_training(order: Order, model: str, base: BaseModel, resolution: i
     environment = {**os.environ, "DBTUI_HOME": str(home), "TRITON_CACHE_DIR": kernels}
     settings = {
         "data.resolution": resolution, "training.steps": order.whole, "training.batch_size": order.batches[0],
-        "training.precision": order.precision,
+        "training.precision": order.precision, "training.processes": order.processes,
     }  # fmt: skip
     command = [
         *dbtui, "train", str(SUBJECT.folder), "--name", "bench", "--prompt", SUBJECT.prompt,
         "--model", "mini" if model == "mini" else str(base.path), "--json",
         *(word for name, value in settings.items() for word in ("--set", f"{name}={value}")),
     ]  # fmt: skip
-    empty = Row(what="whole training", model=model, resolution=resolution, batch=order.batches[0])
+    photos = order.batches[0] * order.processes
+    empty = Row(what="whole training", model=model, resolution=resolution, batch=photos)
     began = time.time()
     try:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
@@ -50,9 +52,19 @@ def time_whole_training(order: Order, model: str, base: BaseModel, resolution: i
         yield replace(empty, problem=printable(lines[-1])[:200] if lines else f"it ended with code {done.returncode}")
         return
     (journal,) = home.glob("runs/*/journal.jsonl")
-    yield replace(empty, how=f"{order.whole} steps", milliseconds=1000 * (ended - began))
-    for name, seconds in parts(JournalReader(journal).read(), began, ended).items():
+    events = JournalReader(journal).read()
+    together = f", {order.processes} processes" if order.processes > 1 else ""
+    yield replace(empty, how=f"{order.whole} steps{together}", milliseconds=1000 * (ended - began))
+    step = usual_step(events)
+    yield replace(empty, what="its steps", milliseconds=1000 * step, pictures=photos / step)
+    for name, seconds in parts(events, began, ended).items():
         yield replace(empty, what=f"- {name}", milliseconds=1000 * seconds)
+
+
+def usual_step(events: list[Event]) -> float:
+    """Seconds of a step as the journal tells them, when the training had found its pace."""
+    steps = [event.seconds for event in events if isinstance(event, Step)]
+    return median(steps[len(steps) // 2 :])
 
 
 def parts(events: list[Event], began: float, ended: float) -> dict[str, float]:

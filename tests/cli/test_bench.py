@@ -19,8 +19,14 @@ SMALL = ["bench", "--model", "mini", "--resolution", "64", "--steps", "2", "--dr
 
 SCRIPT = """
 import sys
-steps = next(int(a.split("=")[1]) for a in sys.argv if a.startswith("--max_train_steps="))
-assert "--train_batch_size=1" in sys.argv and sys.argv[-1] == "--use_8bit_adam"
+given = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
+assert sys.argv[-1] == "--use_8bit_adam"
+if "--num_class_images" in given:
+    assert "--with_prior_preservation" in sys.argv and given["--class_data_dir"]
+    steps = int(given["--num_class_images"]) // int(given["--sample_batch_size"])
+else:
+    assert given["--train_batch_size"] == "1"
+    steps = int(given["--max_train_steps"])
 import threading
 for i in range(steps + 1):
     threading.Event().wait(0.05)
@@ -38,7 +44,7 @@ def test_bench_measures_training_drawing_a_script_and_the_whole(tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["words"] and found["torch"] and not found["interrupted"]
-    training, sampling, classes, pipeline, rival, whole, *parts = found["rows"]
+    training, sampling, classes, pipeline, rival, its, whole, steps, *parts = found["rows"]
     assert not [row["problem"] for row in found["rows"] if row["problem"]]
     assert (training["what"], training["batch"], training["resolution"]) == ("training", 1, 64), training
     assert training["milliseconds"] > 0 and training["memory"] > 10**7 and 0 < training["floor"] < 1
@@ -48,7 +54,10 @@ def test_bench_measures_training_drawing_a_script_and_the_whole(tmp_path: Path) 
         row["pictures"] == pytest.approx(row["batch"] * 1000 / row["milliseconds"]) for row in (sampling, classes)
     )
     assert rival["what"] == script.name and rival["milliseconds"] > 40 and rival["how"] == "--use_8bit_adam"
+    assert its["what"] == "its class pictures" and its["pictures"] == pytest.approx(4000 / its["milliseconds"])
     assert whole["what"] == "whole training"
+    assert steps["what"] == "its steps" and 0 < steps["milliseconds"] < whole["milliseconds"]
+    assert steps["pictures"] == pytest.approx(1000 / steps["milliseconds"])
     assert {"- starting", "- loading the model", "- training", "- saving the concept"} < {row["what"] for row in parts}
     assert sum(row["milliseconds"] for row in parts) == pytest.approx(whole["milliseconds"])
     assert not list(Path(os.environ["DBTUI_HOME"]).glob("cache/.scratch-*"))

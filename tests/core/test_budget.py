@@ -13,7 +13,14 @@ import pytest
 
 from dbtui.core.architecture import Architecture
 from dbtui.core.base_model import find_model
-from dbtui.core.budget import COPY_MARGIN, checkpoint_bytes, estimate, place_of_copy, step_operations
+from dbtui.core.budget import (
+    CHECKPOINT_SECONDS,
+    COPY_MARGIN,
+    checkpoint_bytes,
+    estimate,
+    place_of_copy,
+    step_operations,
+)
 from dbtui.core.config import Config
 from dbtui.core.fit import SPARE, decide, find_change, needed, next_smaller, too_big, words
 from dbtui.core.memory import Memory
@@ -145,6 +152,17 @@ def test_what_checkpoints_cost_is_foretold_by_what_they_cost_before(architecture
     size = checkpoint_bytes(config(), architectures["sd1"])
     assert [told["checkpoints"] for told in seconds] == pytest.approx([size * n / 1e10 for n in saves])
     assert seconds[0]["saving"] == seconds[1]["saving"] == pytest.approx(4 * 859_520_964 / 1e8)
+
+
+def test_checkpoints_by_the_clock_are_as_many_as_the_training_is_long(architectures: dict[str, Architecture]) -> None:
+    asked, architecture = config(training_checkpoint_every="auto"), architectures["sd1"]
+    work, size = step_operations(asked, architecture) * asked.training.steps, checkpoint_bytes(asked, architecture)
+    for minutes, kept in ((1, 0), (6, 1), (60, asked.training.checkpoints_kept)):
+        told = estimate(asked, architecture, "cuda", Rates(training=work / (60 * minutes), copying=1e10))
+        assert told.disk["checkpoints"] == size * (kept + 1)
+        assert told.seconds["checkpoints"] == pytest.approx(size * (60 * minutes // CHECKPOINT_SECONDS) / 1e10)
+    unknown = estimate(asked, architecture, "cuda")
+    assert unknown.disk["checkpoints"] == size * (asked.training.checkpoints_kept + 1)
 
 
 @pytest.mark.parametrize("device", ["cuda", "mps", "cpu"])

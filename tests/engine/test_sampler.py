@@ -17,7 +17,7 @@ from dbtui.core.grid import SCHEDULER_NAMES
 from dbtui.core.library import find_sound_concept
 from dbtui.core.sources import of_base, of_concept
 from dbtui.engine.models import Models
-from dbtui.engine.sampler import SCHEDULERS, Cancelled, Drawing, Settings, draw
+from dbtui.engine.sampler import SCHEDULERS, Cancelled, Drawing, Safety, Settings, draw
 from dbtui.engine.warm import WarmModel
 from dbtui.jobs.generate import Request, Sampler
 
@@ -148,3 +148,27 @@ def test_the_process_answers_cancels_and_answers_again(sampler: Sampler, tmp_pat
     with pytest.raises(DbtuiError):
         list(sampler.ask(request(tmp_path / "four", base="", concept="nobody")))
     assert [m["kind"] for m in sampler.ask(request(tmp_path / "five", seeds=[1]))][-1] == "done"
+
+
+def test_what_the_safety_checker_blacks_out_is_black(mini: Models) -> None:
+    class Checker(torch.nn.Module):
+        device, dtype = torch.device("cpu"), torch.float32
+
+        def forward(self, images: torch.Tensor, clip_input: object) -> tuple[torch.Tensor, list[bool]]:
+            images[1] = torch.zeros_like(images[1])  # what diffusers' does
+            return images, [False, True]
+
+    class Processor:
+        pixel_values = torch.zeros(2, 3, 8, 8)
+
+        def __call__(self, pictures: object, return_tensors: str) -> Processor:
+            return self
+
+        def to(self, device: object) -> Processor:
+            return self
+
+    safety = Safety(Checker(), Processor())
+    settings = Settings(resolution=64, steps=2)
+    shown, black = draw(mini, [Drawing("a toy", seed) for seed in range(2)], settings, safety=safety)
+    assert safety.flagged == [1] and black.getextrema() == ((0, 0),) * 3
+    assert all(high > low for low, high in shown.getextrema())

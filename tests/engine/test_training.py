@@ -13,12 +13,14 @@ from safetensors.torch import load_file
 from dbtui.core import paths
 from dbtui.core.architecture import Architecture
 from dbtui.core.base_model import find_model
+from dbtui.core.budget import CHECKPOINT_SECONDS
 from dbtui.core.checkpoints import checkpoints, newest_sound
 from dbtui.core.config import Config
 from dbtui.core.errors import DbtuiError
 from dbtui.core.events import Checkpoint, Event, Log, Phase, Sample, Step
 from dbtui.core.library import find_sound_concept
 from dbtui.core.subjects import SUBJECTS
+from dbtui.engine import loop
 from dbtui.engine.machine import make_plan
 
 
@@ -87,6 +89,18 @@ def test_who_stops_a_run_that_waits_for_room_is_told_what_was_kept(
     assert "Make room and `dbtui resume" in error.value.hint
     full_library.grow("200m")
     assert train(run).reason == "done", "the rest of the steps again"
+
+
+def test_checkpoints_go_by_the_clock_unless_told_otherwise(
+    begin_run: Callable, train: Callable, heard: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = {}
+    for seconds in (CHECKPOINT_SECONDS, 0):
+        monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", seconds)
+        run = begin_run(changes={"training.checkpoint_every": "auto", "training.steps": 3})
+        assert train(run).reason == "done"
+        saved[seconds] = [event.step for event in heard(run) if isinstance(event, Checkpoint)]
+    assert saved == {CHECKPOINT_SECONDS: [], 0: [1, 2]}
 
 
 def test_requests_are_taken_between_steps(
