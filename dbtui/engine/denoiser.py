@@ -22,6 +22,9 @@ from dbtui.engine.models import Models, empty_module
 MOST_SHAPES = 3
 """Of latents and prompts, that stay captured: each has its working memory."""
 
+ONE_PICTURE = 2
+"""Latents of a picture at most, with and without its prompt."""
+
 TOLERANCE = 8
 """Relative distance that is taken for rounding, in epsilons of the coarser type: ten times what the embedded model has."""
 
@@ -122,15 +125,17 @@ class GraphDenoiser:
     def __call__(self, latents: Tensor, timestep: Tensor, hidden: Tensor) -> Tensor:
         """Noise [N, C, h, w] in ``latents`` of that shape, at one ``timestep``, for prompts ``hidden`` [N, tokens, width].
 
-        Raises what the UNet raises.
+        Raises what the UNet raises, and torch.OutOfMemoryError where a graph of fewer pictures may fit.
         """
         if not self.given_up:
             try:
                 return self._by_graph(latents, timestep, hidden)
             except Exception as error:  # whatever a driver or a compiler of kernels raises, the plain way works
+                self.release()
+                if isinstance(error, torch.OutOfMemoryError) and len(latents) > ONE_PICTURE:
+                    raise
                 self.given_up = True
                 why = printable(error or type(error).__name__)
-                self.release()
             self._say(f"Pictures cannot be drawn by a CUDA graph here ({why}); they are drawn in the plain way.")
         return self._plainly(latents, timestep, hidden)
 

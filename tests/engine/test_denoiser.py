@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +138,26 @@ def test_what_cannot_be_captured_is_drawn_in_the_plain_way(
         assert apart(pictures(mini, denoiser), pictures(mini, None)) == 0
     (words,) = said
     assert "compiler" in words and "\x1b" not in words
+
+
+def test_where_a_graph_does_not_fit_one_of_fewer_pictures_is_tried(
+    mini: Models, denoiser: GraphDenoiser, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Small(Step):
+        most = 4
+
+        def __init__(self, unet: Any, latents: torch.Tensor, hidden: torch.Tensor) -> None:
+            if len(latents) > self.most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            super().__init__(unet, latents, hidden)
+
+    monkeypatch.setattr(module, "Step", Small)
+    assert apart(pictures(mini, denoiser, 5), pictures(mini, None, 5)) < ROUNDING
+    assert [latents[0] for latents, _ in denoiser._steps] == [4, 2] and not said
+    denoiser.release()
+    monkeypatch.setattr(Small, "most", 1)
+    assert apart(pictures(mini, denoiser, 3), pictures(mini, None, 3)) < ROUNDING
+    assert denoiser.given_up and len(said) == 1 and "out of memory" in said[0]
 
 
 def test_cancelling_leaves_it_ready(mini: Models, denoiser: GraphDenoiser) -> None:

@@ -1,0 +1,86 @@
+"""In how little GPU memory the preset low-vram learns: real trainings beside a program that holds all the rest.
+
+    python tests/gpu/measure_least_memory.py [--gigabytes 8,7,6.5,6] [--steps 16]
+
+The rows are Markdown, for docs/estimate.md. The model is Stable Diffusion 1.5's architecture with random weights, at
+512 px and with two photos a step; a row takes half a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from dbtui.core.events import Ended, Step
+from dbtui.core.journal import JournalReader
+from dbtui.core.run import runs
+from dbtui.core.subjects import SUBJECTS
+
+HOLD = """
+import sys, torch
+torch.zeros(1, device="cuda")
+free = torch.cuda.mem_get_info()[0]
+held = torch.empty(max(0, int(free - float(sys.argv[1]) * 1e9)), dtype=torch.uint8, device="cuda")
+print(torch.cuda.mem_get_info()[0], flush=True)
+sys.stdin.read()
+"""
+"""A program that leaves so many gigabytes of the GPU until its input ends."""
+
+
+@contextmanager
+def only(gigabytes: float) -> Iterator[float]:
+    """No more of the GPU is free in the block; yields what is, in gigabytes."""
+    command = [sys.executable, "-c", HOLD, str(gigabytes)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin is not None and holder.stdout is not None
+        yield int(holder.stdout.readline()) / 1e9
+        holder.stdin.close()
+
+
+def measure(model: str, gigabytes: float, steps: int) -> str:
+    """Train from the photos to the concept in what is left, as a row of a table."""
+    name = f"least-{len(runs())}"
+    command = [sys.executable, "-m", "dbtui", "train", str(SUBJECTS["robot"].folder), "--model", model, "--name", name]
+    settings = [f"--set=training.steps={steps}", "--set=sampling.every=0", "--set=data.resolution=512"]
+    with only(gigabytes) as free:
+        done = subprocess.run(
+            [*command, "--prompt", "a photo of sks toy", "--preset", "low-vram", *settings],
+            capture_output=True, text=True,
+        )  # fmt: skip
+    run = next((run for run in runs() if run.config.concept.name == name), None)
+    events = JournalReader(run.journal).read() if run else []
+    taken = [event for event in events if isinstance(event, Step)]
+    ended = next((event for event in events if isinstance(event, Ended)), None)
+    if ended is None or ended.reason != "done":
+        why = " ".join((ended.message if ended else done.stderr).split())[-160:]
+        return f"| {free:.2f} GB | {len(taken)} steps, then: {why} | | |"
+    seconds = median(step.seconds for step in taken[len(taken) // 2 :])
+    return (
+        f"| {free:.2f} GB | learned and saved | {max(step.memory for step in taken) / 1e9:.2f} GB | {seconds:.2f} s |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--gigabytes", default="8,7,6.5,6", help="of the GPU that are left, one training for each")
+    parser.add_argument("--steps", type=int, default=16)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dbtui-") as home:
+        os.environ.update(DBTUI_HOME=f"{home}/dbtui", HF_HUB_OFFLINE="1")
+        from dbtui.engine.bench import write_random_model
+
+        model = str(write_random_model(Path(home) / "model"))
+        print("| free | | tensors' peak | a step |\n| --- | --- | --- | --- |", flush=True)
+        for gigabytes in given.gigabytes.split(","):
+            print(measure(model, float(gigabytes), given.steps), flush=True)
+
+
+if __name__ == "__main__":
+    main()
