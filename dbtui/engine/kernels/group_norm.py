@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from dbtui.engine.kernels.sums import COLUMNS, ROWS, THREADS, rows_each
+from dbtui.engine.kernels.sums import COLUMNS, PARTIALS, ROWS, THREADS, rows_each
 
 BLOCK = 2048
 
@@ -25,7 +25,7 @@ def _silu_gradient(z, gradient):
     return gradient * gate * (1 + z * (1 - gate))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "each"])
 def _sums(x, shift, partial, rows, columns, each, ROWS: tl.constexpr, COLUMNS: tl.constexpr, SHIFT: tl.constexpr):
     """Sums of x + shift and of its squares over each block of rows."""
     block, image = tl.program_id(0), tl.program_id(1)
@@ -56,20 +56,20 @@ def _load_partial(partial, image, column, inside, columns, blocks, BLOCKS: tl.co
     return tl.sum(tl.load(partial + at, mask=mask, other=0.0), 0)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["width", "rows", "columns", "blocks"])
 def _fold(
-    partial, shift, weight, bias, scale, offset, mean, inverse, totals, rows, columns, blocks, epsilon,
-    WIDTH: tl.constexpr, GROUP: tl.constexpr, BLOCKS: tl.constexpr, SHIFT: tl.constexpr,
+    partial, shift, weight, bias, scale, offset, mean, inverse, totals, width, rows, columns, blocks, epsilon,
+    GROUP: tl.constexpr, BLOCKS: tl.constexpr, SHIFT: tl.constexpr,
 ):  # fmt: skip
     """From sums to ``scale`` and ``offset`` of each (image, channel): y = scale * x + offset."""
     group, image = tl.program_id(0), tl.program_id(1)
     groups, images = tl.num_programs(0), tl.num_programs(1)
     index = tl.arange(0, GROUP)
-    inside = index < WIDTH
-    column = group * WIDTH + index
+    inside = index < width
+    column = group * width + index
     total = _load_partial(partial, image, column, inside, columns, blocks, BLOCKS)
     squares = _load_partial(partial, images + image, column, inside, columns, blocks, BLOCKS)
-    count = WIDTH * rows
+    count = width * rows
     centre = tl.sum(total) / count
     factor = 1.0 / tl.sqrt(tl.maximum(tl.sum(squares) / count - centre * centre, 0.0) + epsilon)
     tl.store(mean + image * groups + group, centre)
@@ -97,7 +97,7 @@ def _apply(x, out, scale, offset, rows, columns, total, BLOCK: tl.constexpr, SIL
     tl.store(out + at, z.to(out.dtype.element_ty), mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "each"])
 def _gradient_sums(
     x, given, scale, offset, partial, rows, columns, each,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, SILU: tl.constexpr,
@@ -124,11 +124,11 @@ def _gradient_sums(
     tl.store(partial + ((images + image) * blocks + block) * columns + column, products, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["width", "rows", "columns", "blocks", "images"])
 def _fold_gradients(
     partial, shift, weight, mean, inverse, totals, on_gradient, on_input, constant, to_weight, to_bias, to_shift,
-    rows, columns, blocks, images,
-    WIDTH: tl.constexpr, GROUP: tl.constexpr, BLOCKS: tl.constexpr, SHIFT: tl.constexpr,
+    width, rows, columns, blocks, images,
+    GROUP: tl.constexpr, BLOCKS: tl.constexpr, SHIFT: tl.constexpr,
 ):  # fmt: skip
     """From sums to dx = on_gradient * dz + on_input * x + constant, and the gradients of weight, bias and shift.
 
@@ -136,11 +136,11 @@ def _fold_gradients(
     """
     group, groups = tl.program_id(0), tl.num_programs(0)
     index = tl.arange(0, GROUP)
-    inside = index < WIDTH
-    column = group * WIDTH + index
+    inside = index < width
+    column = group * width + index
     gamma = tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
     weights, biases = tl.zeros((GROUP,), tl.float32), tl.zeros((GROUP,), tl.float32)
-    count = WIDTH * rows
+    count = width * rows
     for image in range(0, images):
         at = image * columns + column
         total = _load_partial(partial, image, column, inside, columns, blocks, BLOCKS)
@@ -186,10 +186,9 @@ def _apply_gradients(
     tl.store(out + at, gradient.to(out.dtype.element_ty), mask=mask)
 
 
-def _tile(width: int, blocks: int) -> tuple[int, int]:
-    """Channels and blocks of the tile in which the partial sums of a group are added up."""
-    tall = triton.next_power_of_2(blocks)
-    return max(triton.next_power_of_2(width), THREADS // tall), tall
+def _tile(width: int) -> tuple[int, int]:
+    """Channels and blocks of the tile in which the partial sums of a group are added up; few, since each is compiled."""
+    return max(triton.next_power_of_2(width), THREADS // PARTIALS), PARTIALS
 
 
 class _GroupNorm(torch.autograd.Function):
@@ -209,8 +208,8 @@ class _GroupNorm(torch.autograd.Function):
         grid = (blocks, images, triton.cdiv(columns, COLUMNS))
         _sums[grid](x, added, partial, rows, columns, each, ROWS, COLUMNS, has_shift)
         _fold[(groups, images)](
-            partial, added, weight, bias, scale, offset, mean, inverse, totals, rows, columns, blocks, epsilon,
-            width, *_tile(width, blocks), has_shift,
+            partial, added, weight, bias, scale, offset, mean, inverse, totals, width, rows, columns, blocks, epsilon,
+            *_tile(width), has_shift,
         )  # fmt: skip
         out, total = torch.empty_like(x), x.numel()
         _apply[(triton.cdiv(total, BLOCK),)](x, out, scale, offset, rows, columns, total, BLOCK, silu)
@@ -234,8 +233,7 @@ class _GroupNorm(torch.autograd.Function):
         _gradient_sums[grid](x, given, scale, offset, partial, rows, columns, each, ROWS, COLUMNS, ctx.silu)
         _fold_gradients[(ctx.groups,)](
             partial, added, weight, mean, inverse, totals, on_gradient, on_input, constant,
-            to_weight, to_bias, to_shift, rows, columns, blocks, images,
-            width, *_tile(width, blocks), has_shift,
+            to_weight, to_bias, to_shift, width, rows, columns, blocks, images, *_tile(width), has_shift,
         )  # fmt: skip
         out, total = torch.empty_like(x), x.numel()
         _apply_gradients[(triton.cdiv(total, BLOCK),)](

@@ -18,7 +18,7 @@ PARTIALS = 256
 """Programs of the backward pass at most; each keeps one partial sum of the weight gradients."""
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows"])
 def _forward(x, out, weight, bias, mean, scale, rows, width, epsilon, ROWS: tl.constexpr, WIDTH: tl.constexpr):
     row = tl.program_id(0).to(tl.int64) * ROWS + tl.arange(0, ROWS)
     column = tl.arange(0, WIDTH)
@@ -37,7 +37,7 @@ def _forward(x, out, weight, bias, mean, scale, rows, width, epsilon, ROWS: tl.c
     tl.store(out + at, values.to(out.dtype.element_ty), mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "each"])
 def _backward(x, given, out, weight, mean, scale, partial, rows, width, each, WIDTH: tl.constexpr):
     block, blocks = tl.program_id(0), tl.num_programs(0)
     column = tl.arange(0, WIDTH)

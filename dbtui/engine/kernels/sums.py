@@ -31,7 +31,7 @@ def rows_each(rows: int, columns: int, images: int = 1) -> tuple[int, int]:
     return triton.cdiv(rows, each), each
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["rows", "each"])
 def _partial_sums(x, partial, rows, columns, each, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     block = tl.program_id(0)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -44,7 +44,7 @@ def _partial_sums(x, partial, rows, columns, each, ROWS: tl.constexpr, COLUMNS: 
     tl.store(partial + block * columns + column, total, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["blocks"])
 def _add_up(partial, out, blocks, columns, BLOCKS: tl.constexpr, COLUMNS: tl.constexpr):
     column = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
     block = tl.arange(0, BLOCKS)
@@ -57,7 +57,7 @@ def add_up(partial: Tensor, like: Tensor) -> Tensor:
     """Sum of ``partial`` [blocks, columns] over its blocks, in the type of ``like``."""
     blocks, columns = partial.shape
     out = torch.empty(columns, device=partial.device, dtype=like.dtype)
-    tall = max(triton.next_power_of_2(blocks), THREADS // ADDED)
+    tall = triton.next_power_of_2(max(blocks, PARTIALS))  # few sizes, since each is compiled
     _add_up[(triton.cdiv(columns, ADDED),)](partial, out, blocks, columns, tall, ADDED)
     return out
 
