@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -288,7 +288,7 @@ class Learner:
         """The weights of each trained module as files have them, fp32, each as ``keep`` gives it."""
         return {name: weights_of(module, name, keep) for name, module in self.trained.items()}
 
-    def final_weights(self) -> dict[str, dict[str, Tensor]]:
+    def final_weights(self) -> Mapping[str, Mapping[str, Tensor]]:
         """As ``weights``, but the average where one is kept, and where they are: what the concept is made of."""
         if self.average is None:
             return self.weights(lambda weight: weight)

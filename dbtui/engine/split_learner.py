@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -68,11 +68,33 @@ class SplitLearner(Learner):
             for component, indices in self._indices.items()
         }
 
-    def final_weights(self) -> dict[str, dict[str, Tensor]]:
-        return self.weights()  # the masters are put together, for which a small card may have no room
+    def final_weights(self) -> Mapping[str, Mapping[str, Tensor]]:
+        return {
+            component: Masters(self.optimizer, indices, self._untrained[component])
+            for component, indices in self._indices.items()
+        }
 
     def load_weights(self, files: dict[str, Any]) -> None:
         for component, module in self.trained.items():
             weights = load_weights(module, component, files[component])
             for name, index in self._indices[component].items():
                 self.optimizer.load_master(index, weights[name])
+
+
+class Masters(Mapping[str, Tensor]):
+    """The fp32 masters by name, each put together when it is asked for: for all at once a small card has no room."""
+
+    def __init__(self, optimizer: SplitWeights, indices: Mapping[str, int], untrained: Mapping[str, Tensor]) -> None:
+        self._optimizer, self._indices, self._untrained = optimizer, indices, untrained
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name in self._indices:
+            return self._optimizer.master(self._indices[name]).contiguous()
+        return self._untrained[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._indices
+        yield from self._untrained
+
+    def __len__(self) -> int:
+        return len(self._indices) + len(self._untrained)

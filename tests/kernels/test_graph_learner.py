@@ -158,6 +158,8 @@ def test_keeps_what_is_not_trained_as_it_was(shallow_model: Path, monkeypatch: p
     plain, _ = make(Learner, shallow_model, layers="attention")
     fast, _ = make(GraphLearner, shallow_model, layers="attention")
     ours, theirs = fast.weights()["unet"], plain.weights()["unet"]
+    final = fast.final_weights()["unet"]
+    assert final.keys() == ours.keys() and all(torch.equal(final[name], weight) for name, weight in ours.items())
     assert {name for name, index in fast._indices["unet"].items()} == {name for name in theirs if "attentions." in name}
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
