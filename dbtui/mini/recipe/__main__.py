@@ -6,12 +6,15 @@ import argparse
 import os
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
 from diffusers.utils import logging as diffusers_logging
+from torch import Tensor
+from transformers import CLIPTokenizer
 
 from dbtui.mini.recipe import grid
 from dbtui.mini.recipe.autoencoder import build_autoencoder, encode, psnr, train_autoencoder
@@ -65,6 +68,8 @@ def make_model(
         vae = AutoencoderKL.from_pretrained(vae_from) if vae_from else build_autoencoder(plan)
     for name, part in (("autoencoder", vae), ("UNet", denoiser.unet), ("text encoder", denoiser.text_encoder)):
         say(f"{name}: {sum(p.numel() for p in part.parameters()) / 1e6:.2f} M parameters")
+    beside = ThreadPoolExecutor(1)  # while the GPU is busy with the autoencoder
+    tokens_to_come = beside.submit(_tokens, tokenizer, [*captions, ""])
     vae.to(device, memory_format=torch.channels_last)
     denoiser.to(device, memory_format=torch.channels_last)
 
@@ -84,10 +89,8 @@ def make_model(
         vae.register_to_config(scaling_factor=1 / latents[:20_000, :4].float().std().item())
         vae.save_pretrained(out / "autoencoder")
     latents *= vae.config.scaling_factor
-    tokens = torch.tensor(
-        tokenizer([*captions, ""], padding="max_length", truncation=True, max_length=LENGTH).input_ids,
-        dtype=torch.int16,
-    ).to(device)
+    tokens = tokens_to_come.result().to(device)
+    beside.shutdown()
     say(f"latents of {len(latents)} pictures; the scaling factor is {vae.config.scaling_factor:.4f}")
 
     def keep() -> None:
@@ -99,6 +102,12 @@ def make_model(
     say(f"the model is in {out / 'model'}{'' if done else ', half-trained: the same command goes on'}")
     grid.draw_samples(make_pipeline(vae, denoiser, tokenizer), out / "samples.jpg")
     say("done")
+
+
+def _tokens(tokenizer: CLIPTokenizer, captions: list[str]) -> Tensor:
+    """[captions, LENGTH], of 16 bit."""
+    found = tokenizer(captions, padding="max_length", truncation=True, max_length=LENGTH).input_ids
+    return torch.tensor(found, dtype=torch.int16)
 
 
 def _compose(emoji: Emoji, plan: Plan, part: int, count: int) -> list[Composition]:
