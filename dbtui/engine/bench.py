@@ -131,7 +131,7 @@ def fitted(config: Config, base: BaseModel) -> tuple[Learner, Examples]:
     architecture = Architecture.of(base)
     plan = make_plan(config, architecture, ALONE)
     accelerator = Accelerator(mixed_precision=plan.precision, cpu=plan.device == "cpu")
-    models = load_models(base).to(accelerator.device)
+    models = load_models(base, device=accelerator.device)
     side = int(config.data.resolution) // models.latent_factor
     mean = torch.randn(PHOTOS, models.unet.config.in_channels, side, side)
     latents = Latents(mean, torch.full_like(mean, 0.1), tuple((i,) for i in range(PHOTOS)), ("random",) * PHOTOS)

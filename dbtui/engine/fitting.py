@@ -112,7 +112,7 @@ class Fitting:
         models.to("cpu")
         self.accelerator.free_memory()
         torch.cuda.empty_cache()
-        return load_models(self.base).to(self.accelerator.device)
+        return load_models(self.base, device=self.accelerator.device)
 
     def _smaller(self, plan: machine.Plan) -> machine.Plan | None:
         """The next that auto leaves and that needs less than ``plan``."""

@@ -88,17 +88,19 @@ class Models:
         return self.token_count(prompt) > self.tokenizer.model_max_length
 
 
-def load_models(base: BaseModel, dtype: torch.dtype = torch.float32) -> Models:
-    """The model ``base`` on the CPU. Raises DbtuiError if its files do not fit together.
+def load_models(base: BaseModel, dtype: torch.dtype = torch.float32, device: str | torch.device = "cpu") -> Models:
+    """The model ``base`` on ``device``. Raises DbtuiError if its files do not fit together.
 
-    Names and shapes are compared before memory is taken for a weight.
+    Names and shapes are compared before memory is taken for a weight; each goes to a CUDA device as the file has it,
+    which is faster than all of them at once in ``dtype``.
     """
     quiet_libraries()
     _check_counts(base)
     try:
         parts = {part: empty_module(part, base.configs[part]) for part in COMPONENTS}
         for part, module in parts.items():
-            _fill(base, part, module, dtype)
+            _fill(base, part, module, dtype, device)
+            module.to(device)
         return Models(
             base=base,
             unet=parts["unet"],
@@ -156,7 +158,7 @@ def empty_module(part: str, config: Mapping[str, Any]) -> nn.Module:
     return module.eval()
 
 
-def _fill(base: BaseModel, part: str, module: nn.Module, dtype: torch.dtype) -> None:
+def _fill(base: BaseModel, part: str, module: nn.Module, dtype: torch.dtype, device: str | torch.device) -> None:
     """Give ``module`` its weights out of the files of ``base``. Raises DbtuiError unless every one fits."""
     wanted = {file_name(part, name): (name, tensor.shape) for name, tensor in module.state_dict().items()}
     with open_tensors(base.weights[part]) as file:
@@ -175,6 +177,8 @@ def _fill(base: BaseModel, part: str, module: nn.Module, dtype: torch.dtype) -> 
         weights = {}
         for name, place in found.items():
             weight = take(place, lambda source: file.read(there[source]))
+            if torch.device(device).type == "cuda":  # an Apple GPU does not take every type that a file may have
+                weight = weight.to(device)
             if not _is_finite(weight):
                 raise _not_finite(base, part, place.name)
             weights[wanted[name][0]] = weight.to(dtype, copy=True).contiguous()

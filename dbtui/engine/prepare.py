@@ -71,7 +71,7 @@ def prepare(
         mixed_precision=plan.precision, cpu=plan.device == "cpu", kwargs_handlers=[ddp], **accelerator_options(run)
     )
     narrator.phase("loading the model")
-    models = load_models(base).to(accelerator.device)
+    models = load_models(base, device=accelerator.device)
     stop.check()
     _warn_of_long_prompts(models, config, narrator)
     pictures = (

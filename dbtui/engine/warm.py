@@ -59,11 +59,10 @@ class WarmModel:
         return self._denoiser
 
     def _load(self, base: BaseModel) -> Models:
-        models = load_models(base)
+        if torch.cuda.is_available():
+            models = load_models(base, torch.float16, "cuda")
+        else:
+            models = load_models(base, device="mps" if torch.backends.mps.is_available() else "cpu")
         for part in (models.unet, models.vae, models.text_encoder):
             part.requires_grad_(False).eval()
-        if torch.cuda.is_available():
-            models.to("cuda", torch.float16)
-        elif torch.backends.mps.is_available():
-            models.to("mps")
         return models
