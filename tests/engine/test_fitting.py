@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,10 @@ from dbtui.core.paths import folder_size
 from dbtui.core.rates import UNKNOWN, cpu_name, recall
 from dbtui.core.run import Run
 from dbtui.engine import fitting, prepare, probe
+from dbtui.engine.learner import Learner
+from dbtui.engine.machine import Plan
+from dbtui.engine.narrator import Narrator
+from dbtui.engine.ranks import Ranks
 
 
 @pytest.fixture
@@ -67,6 +72,47 @@ def test_auto_goes_on_to_a_smaller_way_that_fits(
     assert "does not fit" in warning and "Trying" in warning and "adamw8bit" in warning
     (said,) = [e for e in heard(run) if isinstance(e, Estimate)]
     assert said.memory == need(run, optimizer="adamw8bit") <= said.memory_free
+
+
+def test_a_library_that_finds_no_memory_means_that_it_does_not_fit(
+    begin_run: Callable, train: Callable, heard: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm_up, tried = Learner.warm_up, []
+
+    def refused_once(learner: Learner, *about: Any) -> None:
+        tried.append(learner.plan.optimizer)
+        if len(tried) == 1:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        warm_up(learner, *about)
+
+    monkeypatch.setattr(Learner, "warm_up", refused_once)
+    run = begin_run(
+        changes={"training.optimizer": "auto", "training.gradient_checkpointing": False, "training.steps": 1}
+    )
+    assert train(run).reason == "done" and tried == ["adamw", "adamw8bit"]
+    (warning,) = [e.message for e in heard(run) if isinstance(e, Log) and e.level == "warning"]
+    assert "does not fit" in warning and "adamw8bit" in warning
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_processes_take_the_fast_way_together_or_not_at_all(monkeypatch: pytest.MonkeyPatch, elsewhere: bool) -> None:
+    class Fast(Learner):
+        """One that works here."""
+
+    class Others(Ranks):
+        def any(self, wish: bool) -> bool:
+            return wish or elsewhere
+
+    said: list[Event] = []
+    narrator = Narrator(SimpleNamespace(write=said.append))
+    monkeypatch.setattr(fitting, "_split_learner", lambda plan: Fast)
+    monkeypatch.setattr(fitting.Fitting, "_of_class", lambda self, kind, models, plan: kind)
+    monkeypatch.setattr(fitting.Fitting, "_anew", lambda self, models: models)
+    here = fitting.Fitting(*[None] * 5, Others(0, 2), narrator)  # type: ignore[arg-type]
+    plan = Plan("cuda", "bf16", "adamw", False, graph=True)
+    made: Any = here._make(None, plan)  # type: ignore[arg-type]
+    assert (made, plan.graph) == ((Learner, False) if elsewhere else (Fast, True))
+    assert ["another process cannot do it" in e.message for e in said if isinstance(e, Log)] == [True] * elsewhere
 
 
 def test_the_rehearsal_changes_nothing(

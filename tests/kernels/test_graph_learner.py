@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,10 +27,11 @@ from dbtui.engine import fused, graph_learner
 from dbtui.engine.examples import Batch, Examples
 from dbtui.engine.graph_learner import GraphLearner
 from dbtui.engine.latents import Latents
-from dbtui.engine.learner import Learner, NotFiniteError
+from dbtui.engine.learner import Learner, NotFiniteError, Outcome
 from dbtui.engine.machine import Plan
-from dbtui.engine.models import load_models
+from dbtui.engine.models import Models, load_models, weights_of
 from dbtui.engine.optimizer_state import as_plain
+from dbtui.engine.ranks import ALONE, Ranks
 from dbtui.engine.split_adamw import SplitAdamW
 
 HAS_GPU = torch.cuda.is_available()
@@ -95,16 +99,46 @@ def latents(count: int, seed: int) -> Latents:
     return Latents(mean, torch.full_like(mean, 0.1), tuple((i,) for i in range(count)), tuple("abcde"[:count]))
 
 
+class Together(Ranks):
+    """One of two processes, which are threads here: they meet wherever something is added up."""
+
+    class Table:
+        def __init__(self) -> None:
+            self.barrier = threading.Barrier(2, timeout=120)
+            self.laid: list[list[torch.Tensor]] = [[], []]
+
+    def __init__(self, index: int, table: Table) -> None:
+        super().__init__(index, 2)
+        self._table = table
+
+    def add_up(self, tensors: list[torch.Tensor]) -> Any:
+        table = self._table
+        table.laid[self.index] = [tensor.clone() for tensor in tensors]
+        table.barrier.wait()
+        assert [t.shape for t in table.laid[0]] == [t.shape for t in table.laid[1]], "both send the same at a time"
+        sums = [mine + theirs for mine, theirs in zip(*table.laid, strict=True)]
+        table.barrier.wait()
+        for tensor, total in zip(tensors, sums, strict=True):
+            tensor.copy_(total)
+        return SimpleNamespace(wait=lambda: None)
+
+
 def make(
-    kind: type[Learner], model: Path, prior: bool = False, photos: Latents | None = None, **training: Any
+    kind: type[Learner],
+    model: Path,
+    prior: bool = False,
+    photos: Latents | None = None,
+    ranks: Ranks = ALONE,
+    models: Models | None = None,
+    **training: Any,
 ) -> tuple[Learner, Examples]:
     config = TrainingConfig(**{"steps": 10, "batch_size": 1, "learning_rate": 1e-4, **training})
-    models = load_models(find_model(str(model)))
+    models = models or load_models(find_model(str(model)))
     accelerator = Accelerator(cpu=not HAS_GPU)
     models.to(accelerator.device)
     plan = Plan("cuda" if HAS_GPU else "cpu", "bf16" if kind is GraphLearner else "no", "adamw", False)
-    learner = kind(models, config, 0.5, PROMPTS[: 2 if prior else 1], plan, accelerator)
-    examples = Examples(photos or latents(3, 0), latents(4, 1) if prior else None, config, 0.18215, 1000)
+    learner = kind(models, config, 0.5, PROMPTS[: 2 if prior else 1], plan, accelerator, ranks)
+    examples = Examples(photos or latents(3, 0), latents(4, 1) if prior else None, config, 0.18215, 1000, ranks)
     learner.warm_up(list(examples.of_step(0)), lambda done, total: None)
     return learner, examples
 
@@ -142,6 +176,34 @@ def test_learns_what_the_plain_learner_learns(shallow_model: Path, options: dict
             error += float((weight - ours[component][name]).square().sum())
     # Adam's first steps are all but signs, and the sign of a gradient that is almost nothing is chance.
     assert 0 < math.sqrt(error) < 0.5 * math.sqrt(moved)
+
+
+@pytest.mark.skipif(HAS_GPU, reason="tests/gpu/test_two_gpus.py has real ones")
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+def test_two_processes_learn_what_one_does(shallow_model: Path, accumulation: int) -> None:
+    """The gradients are added up once a step, after its last batch, and every process has the losses of all."""
+    alone, examples = make(GraphLearner, shallow_model, accumulation=2 * accumulation)
+    wanted = [alone.step(step, list(examples.of_step(step))).outcome() for step in range(3)]
+    table, base = Together.Table(), find_model(str(shallow_model))
+    loaded = [load_models(base) for _ in range(3)]  # which two threads cannot do at a time
+
+    def learn(index: int) -> tuple[Learner, list[Outcome]]:
+        ranks, shared = Together(index, table), {"accumulation": accumulation, "processes": 2}
+        learner, share = make(GraphLearner, shallow_model, ranks=ranks, models=loaded[index], **shared)
+        return learner, [learner.step(step, list(share.of_step(step))).outcome() for step in range(3)]
+
+    with ThreadPoolExecutor(2) as threads:
+        (first, told), (second, told_too) = threads.map(learn, range(2))
+    assert told == told_too
+    assert told[0].loss == pytest.approx(wanted[0].loss, rel=1e-6), "the same photos, noise and timesteps"
+    assert told[0].grad_norm == pytest.approx(wanted[0].grad_norm, rel=0.01)
+    # The first steps of Adam follow the gradient's sign, which the order of a sum in bf16 changes where it is small.
+    assert [step.loss for step in told] == pytest.approx([step.loss for step in wanted], rel=0.01)
+    ours, theirs = first.weights()["unet"], alone.weights()["unet"]
+    assert all(torch.equal(weight, second.weights()["unet"][name]) for name, weight in ours.items())
+    start = weights_of(loaded[2].unet, "unet", torch.Tensor.cpu)
+    moved = [torch.cat([(some[n] - start[n]).flatten() for n in start]) for some in (ours, theirs)]
+    assert torch.nn.functional.cosine_similarity(*moved, dim=0) > 0.98
 
 
 def test_tells_how_far_the_warm_up_is(shallow_model: Path) -> None:
