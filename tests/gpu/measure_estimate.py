@@ -9,16 +9,10 @@ takes half a minute on a large GPU.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
+
+from trainings import model_to_train, train
 
 from dbtui.core.events import Ended, Estimate, Step
-from dbtui.core.journal import JournalReader
-from dbtui.core.run import runs
-from dbtui.core.subjects import SUBJECTS
 
 SETTINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("as chosen", ()),
@@ -37,21 +31,14 @@ SETTINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def measure(model: str, steps: int, words: str, changes: tuple[str, ...]) -> str:
     """Train, and compare what the journal promised with what came, as a row of a table."""
-    name = f"measured-{len(runs())}"
     fixed = (f"training.steps={steps}", "sampling.every=0", "training.checkpoint_every=0")
-    options = [part for change in (*fixed, *changes) for part in ("--set", change)]
-    command = [sys.executable, "-m", "dbtui", "train", str(SUBJECTS["robot"].folder), "--model", model, "--name", name]
-    done = subprocess.run([*command, "--prompt", "a photo of sks toy", *options], capture_output=True, text=True)
-    run = next((run for run in runs() if run.config.concept.name == name), None)
-    events = list(JournalReader(run.journal).read()) if run else []
-    promised = next((event for event in events if isinstance(event, Estimate)), None)
-    taken = [event for event in events if isinstance(event, Step)]
-    ended = next((event for event in events if isinstance(event, Ended)), None)
-    if promised is None or ended is None or ended.reason != "done":
-        return f"| {words} | failed: {(ended.message if ended else done.stderr.strip()[-200:])} | | | | |"
-    seconds = ended.time - promised.time
-    memory, peak = promised.memory / 1e9, max(step.memory for step in taken) / 1e9
-    guess = promised.seconds
+    events, why = train(model, *(f"--set={change}" for change in (*fixed, *changes)))
+    if why:
+        return f"| {words} | failed: {why} | | | | |"
+    promised = next(event for event in events if isinstance(event, Estimate))
+    ended = next(event for event in events if isinstance(event, Ended))
+    seconds, guess = ended.time - promised.time, promised.seconds
+    memory, peak = promised.memory / 1e9, max(event.memory for event in events if isinstance(event, Step)) / 1e9
     off = f"{guess:.1f} s | {seconds:.1f} s | {guess / seconds - 1:+.0%}" if guess else f"unknown | {seconds:.1f} s | "
     return f"| {words} | {memory:.2f} GB | {peak:.2f} GB | {off} |"
 
@@ -61,13 +48,7 @@ def main() -> None:
     parser.add_argument("--model", default="", help="a model as `dbtui train` takes it")
     parser.add_argument("--steps", type=int, default=60)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="dbtui-") as home:
-        os.environ.update(DBTUI_HOME=f"{home}/dbtui", HF_HUB_OFFLINE="1")
-        model = given.model
-        if not model:
-            from dbtui.engine.bench import write_random_model
-
-            model = str(write_random_model(Path(home) / "model"))
+    with model_to_train(given.model) as model:
         print("| changed | memory estimated | tensors' peak | time estimated | measured | error |")
         print("| --- | --- | --- | --- | --- | --- |", flush=True)
         for words, changes in SETTINGS:

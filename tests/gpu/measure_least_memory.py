@@ -9,19 +9,15 @@ The rows are Markdown, for docs/estimate.md. The model is Stable Diffusion 1.5's
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 
-from dbtui.core.events import Ended, Step
-from dbtui.core.journal import JournalReader
-from dbtui.core.run import runs
-from dbtui.core.subjects import SUBJECTS
+from trainings import model_to_train, train
+
+from dbtui.core.events import Step
 
 HOLD = """
 import sys, torch
@@ -46,20 +42,11 @@ def only(gigabytes: float) -> Iterator[float]:
 
 def measure(model: str, gigabytes: float, steps: int) -> str:
     """Train from the photos to the concept in what is left, as a row of a table."""
-    name = f"least-{len(runs())}"
-    command = [sys.executable, "-m", "dbtui", "train", str(SUBJECTS["robot"].folder), "--model", model, "--name", name]
-    settings = [f"--set=training.steps={steps}", "--set=sampling.every=0", "--set=data.resolution=512"]
+    settings = (f"training.steps={steps}", "sampling.every=0", "data.resolution=512")
     with only(gigabytes) as free:
-        done = subprocess.run(
-            [*command, "--prompt", "a photo of sks toy", "--preset", "low-vram", *settings],
-            capture_output=True, text=True,
-        )  # fmt: skip
-    run = next((run for run in runs() if run.config.concept.name == name), None)
-    events = JournalReader(run.journal).read() if run else []
+        events, why = train(model, "--preset", "low-vram", *(f"--set={change}" for change in settings))
     taken = [event for event in events if isinstance(event, Step)]
-    ended = next((event for event in events if isinstance(event, Ended)), None)
-    if ended is None or ended.reason != "done":
-        why = " ".join((ended.message if ended else done.stderr).split())[-160:]
+    if why:
         return f"| {free:.2f} GB | {len(taken)} steps, then: {why} | | |"
     seconds = median(step.seconds for step in taken[len(taken) // 2 :])
     return (
@@ -72,11 +59,7 @@ def main() -> None:
     parser.add_argument("--gigabytes", default="8,7,6.5,6", help="of the GPU that are left, one training for each")
     parser.add_argument("--steps", type=int, default=16)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="dbtui-") as home:
-        os.environ.update(DBTUI_HOME=f"{home}/dbtui", HF_HUB_OFFLINE="1")
-        from dbtui.engine.bench import write_random_model
-
-        model = str(write_random_model(Path(home) / "model"))
+    with model_to_train() as model:
         print("| free | | tensors' peak | a step |\n| --- | --- | --- | --- |", flush=True)
         for gigabytes in given.gigabytes.split(","):
             print(measure(model, float(gigabytes), given.steps), flush=True)
