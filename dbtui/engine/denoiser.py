@@ -16,7 +16,7 @@ from torch import Tensor
 from dbtui.core.errors import printable
 from dbtui.engine import cuda_graph
 from dbtui.engine.decoder import KernelDecoder
-from dbtui.engine.machine import kernels_problem
+from dbtui.engine.machine import kernels_problem, unused_memory
 from dbtui.engine.models import Models, empty_module
 
 MOST_SHAPES = 3
@@ -111,8 +111,7 @@ class GraphDenoiser:
         """Whether the GPU has what it takes: the copy, and as much again to work in."""
         if self._copy is not None or self._unet.device.type != "cuda":
             return True
-        free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-        return free >= 2 * sum(2 * weight.numel() for weight in self._unet.parameters())
+        return unused_memory() >= 2 * sum(2 * weight.numel() for weight in self._unet.parameters())
 
     def release(self) -> None:
         """Give the memory back; the next prediction takes it again."""

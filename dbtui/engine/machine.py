@@ -55,6 +55,11 @@ def device_words(device: str) -> str:
     return {"mps": "Apple GPU"}.get(device, f"CPU with {torch.get_num_threads()} threads")
 
 
+def unused_memory() -> int:
+    """Bytes of the GPU that new tensors of this process could have: those that are free, and those it keeps for more."""
+    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+
+
 def make_plan(config: Config, architecture: Architecture, device: str, free: int) -> Plan:
     """Decide what is auto for a device with ``free`` bytes, and replace what cannot be had here."""
     notices: list[str] = []

@@ -13,6 +13,7 @@ from dbtui.core.config import Config
 from dbtui.core.memory import CONTEXT, FRAGMENTATION, Memory
 from dbtui.engine.examples import Batch
 from dbtui.engine.learner import Learner
+from dbtui.engine.machine import unused_memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,7 @@ def probe(learner: Learner, batches: list[Batch], config: Config, architecture: 
 
 def has_plenty(device: str) -> bool:
     """Whether a GPU has as much left as this process has ever used of it."""
-    if device != "cuda":
-        return False
-    free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    return free >= torch.cuda.max_memory_allocated()
+    return device == "cuda" and unused_memory() >= torch.cuda.max_memory_allocated()
 
 
 def free_memory(device: str) -> int:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dbtui.core.budget import place_of_copy
 from dbtui.engine.learner import Learner
+from dbtui.engine.machine import unused_memory
 
 ALIGNMENT = 256
 """Bytes; where each tensor begins."""
@@ -96,7 +97,7 @@ def _find(learner: Learner, size: int) -> Memory | None:
     """Memory for ``size`` bytes, where it is nearest; None if there is nowhere room."""
     device, free = learner.accelerator.device, 0
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        free = unused_memory()
     available = psutil.virtual_memory().available
     place = place_of_copy(size, free, available)
     if place == "gpu":
