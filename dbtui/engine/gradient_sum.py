@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import torch.distributed as dist
@@ -17,24 +17,32 @@ BUCKET = 64 * 2**20
 
 
 class GradientSum:
-    """Adds up the gradients of ``parameters``, which each process has in the same order, over ``ranks``."""
+    """Adds up the gradients of ``parameters``, which each process has in the same order, over ``ranks``.
+
+    They are sent in the order in which an earlier backward pass gave them: that of the modules has parts of a UNet
+    first that come last, and all the others would wait for those.
+    """
 
     def __init__(self, parameters: Sequence[nn.Parameter], ranks: Ranks, size: int = BUCKET) -> None:
         """``size``: bytes of gradients that are sent together."""
-        self._ranks = ranks
-        self._buckets = list(buckets(parameters, size))
-        self._missing = [0] * len(self._buckets)
+        self._parameters, self._ranks, self._size = parameters, ranks, size
+        self._order: dict[int, None] = {}
+        self._buckets: list[list[nn.Parameter]] = []
+        self._bucket_of: dict[int, int] = {}
+        self._missing: list[int] = []
         self._under_way: list[dist.Work] | None = None
-        for index, bucket in enumerate(self._buckets):
-            for parameter in bucket:
-                parameter.register_post_accumulate_grad_hook(partial(self._arrived, index))
+        for index, parameter in enumerate(parameters):
+            parameter.register_post_accumulate_grad_hook(partial(self._arrived, index))
 
     @contextlib.contextmanager
     def of_backward(self) -> Iterator[None]:
         """After the block, in which one backward pass is done, each gradient is the sum of all processes'.
 
-        Raises RuntimeError if a parameter has got none: the sums would never come.
+        There has been one outside of it before. Raises RuntimeError if a parameter has got no gradient: the sums would
+        never come.
         """
+        if not self._buckets:
+            self._fill_buckets()
         self._missing = [len(bucket) for bucket in self._buckets]
         self._under_way = []
         try:
@@ -46,20 +54,31 @@ class GradientSum:
         finally:
             self._under_way = None
 
+    def _fill_buckets(self) -> None:
+        """All processes in the leading one's order: what does not belong together must never be added."""
+        order = self._ranks.as_leader(list(self._order))
+        if len(order) < len(self._parameters):
+            raise RuntimeError("a weight that learns has no gradient")
+        places = iter(order)
+        for number, bucket in enumerate(buckets((self._parameters[index] for index in order), self._size)):
+            self._buckets.append(bucket)
+            self._bucket_of |= {next(places): number for _ in bucket}
+
     def _arrived(self, index: int, _: Tensor) -> None:
-        """A gradient of bucket ``index`` is there. All processes send the buckets in the same order."""
+        """The gradient of parameter ``index`` is there. All processes send the buckets in the same order."""
         if self._under_way is None:
+            self._order.setdefault(index)
             return
-        self._missing[index] -= 1
+        self._missing[self._bucket_of[index]] -= 1
         while (number := len(self._under_way)) < len(self._buckets) and not self._missing[number]:
             gradients = [flat(parameter.grad) for parameter in self._buckets[number] if parameter.grad is not None]
             self._under_way.append(self._ranks.add_up(gradients))
 
 
-def buckets(parameters: Sequence[nn.Parameter], size: int) -> Iterator[list[nn.Parameter]]:
-    """``parameters`` in parts of at least ``size`` bytes, the last ones first: so a backward pass comes to them."""
+def buckets(parameters: Iterable[nn.Parameter], size: int) -> Iterator[list[nn.Parameter]]:
+    """``parameters`` in parts of at least ``size`` bytes; the last may have less."""
     bucket: list[nn.Parameter] = []
-    for parameter in reversed(parameters):
+    for parameter in parameters:
         bucket.append(parameter)
         if sum(p.numel() * p.element_size() for p in bucket) >= size:
             yield bucket

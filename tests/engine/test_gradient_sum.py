@@ -24,27 +24,41 @@ from dbtui.engine.ranks import Ranks
 rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
 torch.manual_seed(0)
-model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 8, 3), nn.Flatten(), nn.Linear(8 * 16, 4))
-model.to(memory_format=torch.channels_last)
+last = nn.Sequential(nn.Flatten(), nn.Linear(8 * 16, 4))  # registered before what comes before it, as in a UNet
+first = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 8, 3))
+weights = [*last.parameters(), *first.parameters()]
+first.to(memory_format=torch.channels_last)
+
+def model(inputs):
+    return last(first(inputs))
+
 data = [torch.randn(2, 3, 8, 8) for _ in range(2)]
 
 def gradients(inputs):
-    return [g.clone() for g in torch.autograd.grad(model(inputs).square().sum(), list(model.parameters()))]
+    return [g.clone() for g in torch.autograd.grad(model(inputs).square().sum(), weights)]
 
 wanted = [sum(each) for each in zip(*map(gradients, data))]
-summed = GradientSum(list(model.parameters()), Ranks(rank, 2), size=600)
-assert len(summed._buckets) > 2
+summed = GradientSum(weights, Ranks(rank, 2), size=600)
+sent = []
+
+def own_gradients():
+    for weight in weights:
+        weight.grad = None
+    model(data[rank]).square().sum().backward()
+    for weight, mine in zip(weights, gradients(data[rank])):
+        torch.testing.assert_close(weight.grad, mine)
+
+own_gradients()
+first[0].weight.register_post_accumulate_grad_hook(lambda _: sent.append(len(summed._under_way or [])))
 for _ in range(3):
-    model.zero_grad(set_to_none=True)
+    for weight in weights:
+        weight.grad = None
     with summed.of_backward():
         model(data[rank]).square().sum().backward()
-    for parameter, sum_of_all in zip(model.parameters(), wanted):
-        torch.testing.assert_close(parameter.grad, sum_of_all)
-own = gradients(data[rank])
-model.zero_grad(set_to_none=True)
-model(data[rank]).square().sum().backward()
-for parameter, mine in zip(model.parameters(), own):
-    torch.testing.assert_close(parameter.grad, mine)
+    for weight, sum_of_all in zip(weights, wanted):
+        torch.testing.assert_close(weight.grad, sum_of_all)
+assert sent == [3] * 3 and len(summed._buckets) == 4, (sent, len(summed._buckets))
+own_gradients()
 print("alike")
 """
 
@@ -63,8 +77,8 @@ def test_each_process_has_the_sum_of_both_and_outside_the_block_its_own(tmp_path
     assert [said for said, _ in answers] == ["alike\n"] * 2, [error[-2000:] for _, error in answers]
 
 
-def test_buckets_hold_each_parameter_once_from_the_last_to_the_first() -> None:
-    parameters = [nn.Parameter(torch.zeros(count)) for count in (1, 50, 2, 3, 100, 1)]
+def test_buckets_hold_each_parameter_once_in_order() -> None:
+    parameters = [nn.Parameter(torch.zeros(count)) for count in (1, 100, 3, 2, 50, 1)]
     parts = list(buckets(parameters, 400))
     assert [p.numel() for part in parts for p in part] == [1, 100, 3, 2, 50, 1]
     assert [len(part) for part in parts] == [2, 4]
@@ -73,5 +87,6 @@ def test_buckets_hold_each_parameter_once_from_the_last_to_the_first() -> None:
 def test_a_weight_without_a_gradient_is_an_error_and_nobody_waits_for_it() -> None:
     weights = [nn.Parameter(torch.ones(2)) for _ in range(2)]
     summed = GradientSum(weights, ALONE)
+    weights[0].sum().backward()
     with pytest.raises(RuntimeError, match="no gradient"), summed.of_backward():
         weights[0].sum().backward()

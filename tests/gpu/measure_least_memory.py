@@ -1,9 +1,9 @@
 """In how little GPU memory the preset low-vram learns: real trainings beside a program that holds all the rest.
 
-    python tests/gpu/measure_least_memory.py [--gigabytes 8,7,6.5,6] [--steps 16]
+    python tests/gpu/measure_least_memory.py [--gigabytes 8,7,6.5,6] [--steps 16] [--model MODEL]
 
-The rows are Markdown, for docs/estimate.md. The model is Stable Diffusion 1.5's architecture with random weights, at
-512 px and with two photos a step; a row takes half a minute.
+The rows are Markdown, for docs/estimate.md. Without ``--model`` it is Stable Diffusion 1.5's architecture with
+random weights; it learns at 512 px and with two photos a step. A row takes half a minute.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", default="8,7,6.5,6", help="of the GPU that are left, one training for each")
     parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--model", default="", help="a model as `dbtui train` takes it")
     given = parser.parse_args()
-    with model_to_train() as model:
+    with model_to_train(given.model) as model:
         print("| free | | tensors' peak | a step |\n| --- | --- | --- | --- |", flush=True)
         for gigabytes in given.gigabytes.split(","):
             print(measure(model, float(gigabytes), given.steps), flush=True)

@@ -106,6 +106,7 @@ class Together(Ranks):
         def __init__(self) -> None:
             self.barrier = threading.Barrier(2, timeout=120)
             self.laid: list[list[torch.Tensor]] = [[], []]
+            self.said: list[Any] = [None, None]
 
     def __init__(self, index: int, table: Table) -> None:
         super().__init__(index, 2)
@@ -121,6 +122,14 @@ class Together(Ranks):
         for tensor, total in zip(tensors, sums, strict=True):
             tensor.copy_(total)
         return SimpleNamespace(wait=lambda: None)
+
+    def gather(self, value: Any) -> list[Any]:
+        table = self._table
+        table.said[self.index] = value
+        table.barrier.wait()
+        answers = list(table.said)
+        table.barrier.wait()
+        return answers
 
 
 def make(
