@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,7 +32,7 @@ class EightBitAdamW(SplitWeights):
     """
 
     def __init__(
-        self, parameters: Sequence[nn.Parameter], masters: Sequence[Tensor], shares: Sequence[float],
+        self, parameters: Sequence[nn.Parameter], masters: Iterable[Tensor], shares: Sequence[float],
         decay: float, max_norm: float,
     ) -> None:  # fmt: skip
         """``masters`` are the fp32 weights, on any device, ``shares`` the parameters' learning rates as multiples of

@@ -7,7 +7,7 @@ Python they take several times as long as they run. Captured once and replayed, 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -55,7 +55,7 @@ class GraphLearner(SplitLearner):
     """As ``Learner``, with the same losses, masters and data; for AdamW, bf16 and no EMA."""
 
     def _make_split_optimizer(
-        self, parameters: list[nn.Parameter], masters: list[Tensor], shares: list[float]
+        self, parameters: list[nn.Parameter], masters: Iterable[Tensor], shares: list[float]
     ) -> SplitAdamW:
         from dbtui.engine.split_adamw import SplitAdamW
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,7 @@ class LeanLearner(SplitLearner):
     """As ``Learner``, with the same losses, masters and data; for one process, 8-bit Adam, bf16 and no EMA."""
 
     def _make_split_optimizer(
-        self, parameters: list[nn.Parameter], masters: list[Tensor], shares: list[float]
+        self, parameters: list[nn.Parameter], masters: Iterable[Tensor], shares: list[float]
     ) -> EightBitAdamW:
         return EightBitAdamW(parameters, masters, shares, self._training.weight_decay, self._training.max_grad_norm)
 

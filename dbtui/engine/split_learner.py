@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -42,12 +42,14 @@ class SplitLearner(Learner):
             self._untrained[component] = {name: weight.cpu() for name, weight in weights.items()}
             self._indices[component] = indices
         fuse(self.models.unet)
-        self.optimizer = self._make_split_optimizer(parameters, masters, shares)
+        # One by one: the moments, which come after them, find the room that they took.
+        given_away = (masters.pop(0) for _ in range(len(masters)))
+        self.optimizer = self._make_split_optimizer(parameters, given_away, shares)
         self._forward = dict(self.trained)
 
     @abstractmethod
     def _make_split_optimizer(
-        self, parameters: list[nn.Parameter], masters: list[Tensor], shares: list[float]
+        self, parameters: list[nn.Parameter], masters: Iterable[Tensor], shares: list[float]
     ) -> SplitWeights:
         """What keeps the masters and changes the weights. ``shares``: learning rates as multiples of the run's."""
 

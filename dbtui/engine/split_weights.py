@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,8 @@ class SplitWeights:
     The two together take the room of the master alone, and lose nothing.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], masters: Sequence[Tensor]) -> None:
-        """``masters`` are the fp32 weights, on any device."""
+    def __init__(self, parameters: Sequence[nn.Parameter], masters: Iterable[Tensor]) -> None:
+        """``masters`` are the fp32 weights, on any device; each is let go of once the next is there."""
         self.parameters = list(parameters)
         self._places = places(self.parameters)
         self.lows = torch.zeros(self._places[-1], dtype=torch.int16, device=self.parameters[0].device)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import nn
@@ -35,6 +38,24 @@ def give_gradients(optimizer: SplitAdamW, exact: list[nn.Parameter]) -> None:
         ours.grad = torch.randn_like(ours)
         theirs.grad = ours.grad.float()
     optimizer.bind()
+
+
+def test_each_master_is_gone_once_the_next_is_there() -> None:
+    """A card that has just room for the state has none for all masters beside it."""
+    weights = [nn.Parameter(torch.zeros(4, 4, dtype=torch.bfloat16, device=DEVICE)) for _ in range(3)]
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def masters() -> Iterator[torch.Tensor]:
+        for number in range(3):
+            assert not [1 for master in alive[:-1] if master() is not None]
+            given = torch.full((4, 4), 1.0 + number, device=DEVICE)
+            alive.append(weakref.ref(given))
+            yield given
+            del given
+
+    optimizer = SplitAdamW(weights, masters(), [1.0] * 3, decay=0.0, max_norm=0.0)
+    assert not [1 for master in alive if master() is not None]
+    assert [float(master[0, 0]) for master in all_masters(optimizer)] == [1.0, 2.0, 3.0]
 
 
 def test_masters_come_back_bit_for_bit() -> None:
