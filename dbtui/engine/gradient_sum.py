@@ -28,7 +28,7 @@ class GradientSum:
         self._parameters, self._ranks, self._size = parameters, ranks, size
         self._order: dict[int, None] = {}
         self._buckets: list[list[nn.Parameter]] = []
-        self._bucket_of: dict[int, int] = {}
+        self._bucket_of: dict[Tensor, int] = {}
         self._missing: list[int] = []
         self._under_way: list[dist.Work] | None = None
         for index, parameter in enumerate(parameters):
@@ -38,8 +38,8 @@ class GradientSum:
     def of_backward(self) -> Iterator[None]:
         """After the block, in which one backward pass is done, each gradient is the sum of all processes'.
 
-        There has been one outside of it before. Raises RuntimeError if a parameter has got no gradient: the sums would
-        never come.
+        One outside of the block comes before it, and shows the order. Raises RuntimeError if a parameter gets no
+        gradient: the sums would never come.
         """
         if not self._buckets:
             self._fill_buckets()
@@ -59,17 +59,15 @@ class GradientSum:
         order = self._ranks.as_leader(list(self._order))
         if len(order) < len(self._parameters):
             raise RuntimeError("a weight that learns has no gradient")
-        places = iter(order)
-        for number, bucket in enumerate(buckets((self._parameters[index] for index in order), self._size)):
-            self._buckets.append(bucket)
-            self._bucket_of |= {next(places): number for _ in bucket}
+        self._buckets = list(buckets((self._parameters[index] for index in order), self._size))
+        self._bucket_of = {weight: number for number, bucket in enumerate(self._buckets) for weight in bucket}
 
-    def _arrived(self, index: int, _: Tensor) -> None:
-        """The gradient of parameter ``index`` is there. All processes send the buckets in the same order."""
+    def _arrived(self, index: int, parameter: Tensor) -> None:
+        """The gradient of ``parameter``, number ``index``, is there. All processes send the buckets in the same order."""
         if self._under_way is None:
             self._order.setdefault(index)
             return
-        self._missing[self._bucket_of[index]] -= 1
+        self._missing[self._bucket_of[parameter]] -= 1
         while (number := len(self._under_way)) < len(self._buckets) and not self._missing[number]:
             gradients = [flat(parameter.grad) for parameter in self._buckets[number] if parameter.grad is not None]
             self._under_way.append(self._ranks.add_up(gradients))
