@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -213,6 +214,27 @@ def test_two_processes_learn_what_one_does(shallow_model: Path, accumulation: in
     start = weights_of(loaded[2].unet, "unet", torch.Tensor.cpu)
     moved = [torch.cat([(some[n] - start[n]).flatten() for n in start]) for some in (ours, theirs)]
     assert torch.nn.functional.cosine_similarity(*moved, dim=0) > 0.98
+
+
+def test_the_fp32_weights_are_gone_before_the_moments_take_their_room(
+    shallow_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_master, addresses = SplitAdamW.load_master, SplitAdamW._addresses
+    given: list[weakref.ref[torch.Tensor]] = []
+    left: list[int] = []
+
+    def loaded(optimizer: SplitAdamW, index: int, master: torch.Tensor) -> None:
+        given.append(weakref.ref(master))
+        load_master(optimizer, index, master)
+
+    def about_to_make_state(optimizer: SplitAdamW, tensors: Any) -> torch.Tensor:
+        left.append(sum(master() is not None for master in given))
+        return addresses(optimizer, tensors)
+
+    monkeypatch.setattr(SplitAdamW, "load_master", loaded)
+    monkeypatch.setattr(SplitAdamW, "_addresses", about_to_make_state)
+    make(GraphLearner, shallow_model)
+    assert len(given) > 20 and left[0] == 0
 
 
 def test_tells_how_far_the_warm_up_is(shallow_model: Path) -> None:
