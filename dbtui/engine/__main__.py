@@ -122,7 +122,7 @@ def _train(run: Run, narrator: Narrator, stop: StopFlag, may_download: bool, ran
         return Ended(reason="failed", step=narrator.step, message=where + message, hint=hint)
 
 
-UNUSED = ("bitsandbytes", "peft", "sklearn", "tensorflow", "flax")
+UNUSED = ("bitsandbytes", "peft", "scipy", "sklearn", "torchvision", "tensorflow", "flax")
 """What diffusers and transformers import where it is installed, for what is not done here."""
 
 

@@ -13,6 +13,7 @@ from diffusers import DPMSolverMultistepScheduler, PNDMScheduler, StableDiffusio
 
 from dbtui.core.base_model import BaseModel
 from dbtui.core.benchmark import Order, Row
+from dbtui.core.config import PriorConfig
 from dbtui.core.errors import DbtuiError
 from dbtui.engine.denoiser import graph_denoiser
 from dbtui.engine.models import Models, load_models
@@ -25,7 +26,10 @@ GRID, ROW = 9, 3
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to draw ``count`` pictures; ``precision`` is that on an NVIDIA GPU, where ``autocast`` says how it comes about."""
+    """One way to draw ``count`` pictures; ``precision`` is that on an NVIDIA GPU, where ``autocast`` says how it comes about.
+
+    ``steps`` None: as many as are asked for.
+    """
 
     what: str
     how: str
@@ -34,17 +38,19 @@ class Way:
     autocast: bool = False
     graph: bool = False
     pipeline: bool = False
+    steps: int | None = None
 
 
 def ways_of_drawing(order: Order, device: str) -> list[Way]:
     """Those that are compared on ``device``."""
     gpu = device == "cuda"
     half = "bf16" if gpu and torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    prior = {"count": LARGEST_BATCH[device], "precision": half, "autocast": True, "steps": PriorConfig().steps}
     ways = [
         Way("sampling", "3x3 grid, plain", GRID),
         Way("sampling", "3x3 grid, CUDA graph", GRID, graph=True),
-        Way("class pictures", "plain", LARGEST_BATCH[device], half, autocast=True),
-        Way("class pictures", "CUDA graph", LARGEST_BATCH[device], half, autocast=True, graph=True),
+        Way("class pictures", "plain", **prior),
+        Way("class pictures", "CUDA graph", **prior, graph=True),
         Way("diffusers", f"3x3 grid, {ROW} at a time", GRID, pipeline=True),
     ]
     return [way for way in ways if (gpu or not way.graph) and (bool(order.against) or not way.pipeline)]
@@ -56,6 +62,7 @@ def time_drawing(way: Way, steps: int, model: str, base: BaseModel, device: str,
     Raises DbtuiError if it was another way after all.
     """
     said: list[str] = []
+    steps = way.steps or steps
     models = load_models(base)
     gpu = device == "cuda"
     models.to(device, torch.float16 if gpu and not way.autocast else None)

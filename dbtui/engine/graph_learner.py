@@ -108,6 +108,7 @@ class GraphLearner(SplitLearner):
     def _try_gradients(self, instances: int) -> None:
         with side_stream():
             self._first_gradients(instances)
+            self._let_go()  # nothing but a capture's own memory can be had in it
 
     def _try_update(self) -> None:
         """Compiles without a trace: a gradient that is not finite changes nothing."""
@@ -128,11 +129,14 @@ class GraphLearner(SplitLearner):
 
     def _first_gradients(self, instances: int, add_up: bool = False) -> None:
         """As ``_gradients``, from nothing: gradients that are written cost less than zeros that are added to."""
-        for parameter in self.optimizer.parameters:
-            parameter.grad = None
+        self._let_go()
         self._sums.zero_()
         self._row.zero_()
         self._gradients(instances, add_up)
+
+    def _let_go(self) -> None:
+        for parameter in self.optimizer.parameters:
+            parameter.grad = None
 
     def _gradients(self, instances: int, add_up: bool = False) -> None:
         """Losses and gradients of what is in the inputs, added to what is there, and then, if asked, over all processes."""

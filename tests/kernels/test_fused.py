@@ -7,6 +7,7 @@ import copy
 import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor2_0
 
 pytest.importorskip("triton")
 
@@ -52,6 +53,30 @@ def test_fused_unet_computes_the_same(linear_projection: bool, monkeypatch: pyte
             ours[name].grad, parameter.grad, rtol=2e-3, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}"
         )
     assert plain.state_dict().keys() == fused.state_dict().keys()
+
+
+@pytest.mark.parametrize("side", [6, 7, 9])
+def test_a_size_that_halves_unevenly_is_doubled_to_where_it_came_from(side: int) -> None:
+    plain = small_unet(False)
+    fused = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    fuse(fused)
+    x, t, hidden = torch.randn(1, 4, side, 8, device=DEVICE), torch.tensor([3]), torch.randn(1, 5, 16, device=DEVICE)
+    outs = [unet(x, t.to(DEVICE), hidden, return_dict=False)[0] for unet in (plain, fused)]
+    torch.testing.assert_close(outs[1], outs[0], rtol=1e-4, atol=1e-4)
+
+
+def test_attention_and_doubling_are_this_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the division at the end of diffusers' attention nor torch's slow doubling is left."""
+    unet = small_unet(False).to(memory_format=torch.channels_last)
+    fuse(unet)
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("not to be called")
+
+    monkeypatch.setattr(torch.nn.functional, "interpolate", refused)
+    monkeypatch.setattr(AttnProcessor2_0, "__call__", refused)
+    hidden = torch.randn(1, 5, 16, device=DEVICE)
+    assert unet(torch.randn(1, 4, 8, 8, device=DEVICE), 1, hidden, return_dict=False)[0].isfinite().all()
 
 
 @pytest.fixture

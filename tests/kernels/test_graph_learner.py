@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,8 @@ class Again:
 
     def __init__(self, work: Callable[[], None], pool: Any = None) -> None:
         self.replay = work
+        if isinstance(work, partial):  # gradients, which are there once a graph of them is; an update is a method
+            work()
 
     def pool(self) -> None:
         return None

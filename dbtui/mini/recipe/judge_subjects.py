@@ -15,8 +15,8 @@ from dbtui.mini.recipe.emoji import Emoji
 from dbtui.mini.recipe.layout import pack
 from dbtui.mini.recipe.rendering import Renderer
 
-OTHERS: Mapping[str, str] = {"water pistol": "toy", "love hotel": "building", "axe": "tool", "skull": "monster"}
-"""Emoji that no model is trained on, and the word for what they are."""
+OTHERS: Mapping[str, str] = {"water-pistol": "toy", "love-hotel": "building", "axe": "tool", "skull": "monster"}
+"""Subjects whose emoji no model is trained on, and the word for what they are."""
 
 BACKDROPS: tuple[tuple[str | None, str | None], ...] = (
     (None, "white"), (None, "gray"), (None, "yellow"), ("on a wooden table", None), ("on the grass", None),
@@ -35,10 +35,13 @@ class Exam:
 
 def exams(emoji: Emoji, photos: Path) -> dict[str, Exam]:
     """The package's subjects, then the others, whose photos are in folders of ``photos``."""
-    own = [Exam(subject, emoji.index(name.replace("-", " ")), subject.folder) for name, subject in SUBJECTS.items()]
-    others = [Subject(name.replace(" ", "-"), noun) for name, noun in OTHERS.items()]
-    made = [Exam(s, emoji.index(s.name.replace("-", " ")), photos / s.name) for s in others]
-    return {exam.subject.name: exam for exam in own + made}
+    folders = {subject: subject.folder for subject in SUBJECTS.values()}
+    folders |= {Subject(name, noun): photos / name for name, noun in OTHERS.items()}
+    return {s.name: Exam(s, _index(emoji, s.name), folder) for s, folder in folders.items()}
+
+
+def _index(emoji: Emoji, subject: str) -> int:
+    return emoji.index(subject.replace("-", " "))
 
 
 def take_photos(emoji: Emoji, renderer: Renderer, folder: Path) -> None:
@@ -47,11 +50,11 @@ def take_photos(emoji: Emoji, renderer: Renderer, folder: Path) -> None:
     for name in OTHERS:
         shots = []
         for scene, colour in BACKDROPS:
-            shot = composer.single(emoji.index(name))
+            shot = composer.single(_index(emoji, name))
             thing = replace(shot.things[0], scale=composer.random.uniform(0.6, 0.8), x=shot.things[0].x / 2, y=0.05)
             shots.append(replace(shot, things=(thing,), scene=scene, colour=colour, light=""))
         pictures = renderer.draw(pack(shots).to(renderer.backdrops.device))
-        made = folder / name.replace(" ", "-")
+        made = folder / name
         made.mkdir(parents=True, exist_ok=True)
         for number, pixels in enumerate(((pictures + 1) * 127.5).byte().permute(0, 2, 3, 1).cpu().numpy(), 1):
             Image.fromarray(np.ascontiguousarray(pixels)).save(made / f"{number}.jpg", quality=95)
