@@ -13,11 +13,14 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from dbtui.core.subjects import SUBJECTS
 from dbtui.mini.recipe.__main__ import make_model
 from dbtui.mini.recipe.autoencoder import build_autoencoder, psnr, train_autoencoder
 from dbtui.mini.recipe.compositions import Composer, Composition, Look, Thing, compose_chunks
 from dbtui.mini.recipe.denoiser import build_denoiser, name_the_free, train_denoiser
 from dbtui.mini.recipe.emoji import Emoji, read_emoji
+from dbtui.mini.recipe.judge_recipes import jobs
+from dbtui.mini.recipe.judge_subjects import OTHERS, exams, take_photos
 from dbtui.mini.recipe.layout import pack
 from dbtui.mini.recipe.model import load_model
 from dbtui.mini.recipe.plan import TINY
@@ -195,3 +198,16 @@ def test_the_whole_recipe_makes_a_folder_that_loads_and_goes_on(archive: Path, e
     for (name, ours), theirs in zip(vae.state_dict().items(), kept.state_dict().values(), strict=True):
         assert torch.equal(ours, theirs), name
     assert not torch.equal(denoiser.unet.conv_in.weight, further.unet.conv_in.weight)
+
+
+def test_every_subject_that_recipes_are_tried_on_has_photos(emoji: Emoji, tmp_path: Path) -> None:
+    names = [name.replace("-", " ") for name in (*SUBJECTS, *OTHERS)]
+    drawn = replace(
+        emoji, names=tuple(names), kinds=("toy",) * len(names), subjects=(), pictures=emoji.pictures[: len(names)]
+    )
+    take_photos(drawn, Renderer(drawn.pictures, 32, "cpu", 0), tmp_path)
+    found = exams(drawn, tmp_path)
+    for job in jobs():
+        exam = found[job.subject]
+        assert names[exam.emoji] == job.subject.replace("-", " ")
+        assert len(list(exam.folder.glob("*.jpg"))) == 5
