@@ -22,11 +22,16 @@ from dbtui.core.run import Run
 from dbtui.engine.narrator import Narrator
 from dbtui.engine.stopping import Deaf, StopFlag, Stopped
 
+ALLOCATOR = "expandable_segments:True"
+"""How torch takes a GPU's memory if the person does not say: so that none is lost between blocks that do not fit."""
+
 
 def main(arguments: list[str]) -> int:
     may_download = not is_offline()
     # The libraries never ask the hub: what they load is on this machine before they are imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
+    if "PYTORCH_ALLOC_CONF" not in os.environ:
+        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", ALLOCATOR)
     if arguments[:1] == ["train"] and len(arguments) == 2:
         run, rank = Run(Path(arguments[1])), Rank.of_environment()
         return train_process(run, may_download) if rank is None else train_rank(run, rank, may_download)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from bitsandbytes import functional
 from torch import Tensor, nn
 
+from dbtui.engine.gradient_hook import on_gradient
 from dbtui.engine.optimizer_state import LEAN, FormError, form_of
 from dbtui.engine.split_weights import SplitWeights, dense, flat, join, split
 
@@ -49,10 +49,10 @@ class EightBitAdamW(SplitWeights):
         self._steps = 0
         self.rate = 0.0
         for index, parameter in enumerate(self.parameters):
-            parameter.register_post_accumulate_grad_hook(partial(self._put_away, index))
+            on_gradient(parameter, self._put_away, index)
 
     @torch.no_grad()
-    def _put_away(self, index: int, parameter: nn.Parameter) -> None:
+    def _put_away(self, index: int, parameter: Tensor) -> None:
         """Add a parameter's gradient to what is in the machine's memory, and free it here."""
         assert parameter.grad is not None
         gradient, kept = flat(dense(parameter.grad)), self._part(self._gradients, index)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from dbtui.engine.gradient_hook import on_gradient
 from dbtui.engine.ranks import Ranks
 from dbtui.engine.split_weights import flat
 
-BUCKET = 64 * 2**20
+BUCKET = 256 * 2**20
 """Bytes: enough to use the links well, and little to wait for at the end."""
 
 
@@ -32,7 +32,7 @@ class GradientSum:
         self._missing: list[int] = []
         self._under_way: list[dist.Work] | None = None
         for index, parameter in enumerate(parameters):
-            parameter.register_post_accumulate_grad_hook(partial(self._arrived, index))
+            on_gradient(parameter, self._arrived, index)
 
     @contextlib.contextmanager
     def of_backward(self) -> Iterator[None]:

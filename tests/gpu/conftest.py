@@ -14,12 +14,19 @@ from typing import Any
 import pytest
 import torch
 
+from dbtui.engine.__main__ import ALLOCATOR
+
+os.environ.setdefault(
+    "PYTORCH_CUDA_ALLOC_CONF", ALLOCATOR
+)  # as in the trainer's process; torch reads it at its first use
+
 from dbtui.core.base_model import BaseModel, find_model
 from dbtui.core.benchmark import SD15
 from dbtui.core.config import DataConfig, TrainingConfig
 from dbtui.core.memory import CONTEXT
 from dbtui.core.subjects import SUBJECTS
 from dbtui.core.weights import sha256
+from dbtui.engine.__main__ import ALLOCATOR
 
 BEAR = SUBJECTS["teddy-bear"]
 
@@ -33,6 +40,7 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> None:
         pytest.importorskip(library)
     assert os.environ.get("TRITON_INTERPRET", "0") != "1", "the kernels would be interpreted"
     os.environ.setdefault("TRITON_CACHE_DIR", str(tmp_path_factory.mktemp("kernels")))
+    torch._C._accelerator_setAllocatorSettings(ALLOCATOR)  # as in the trainer's process; the environment has been read
 
 
 @pytest.fixture(autouse=True)

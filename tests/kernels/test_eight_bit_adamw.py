@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -111,3 +114,13 @@ def test_what_does_not_fit_is_refused() -> None:
     other = EightBitAdamW([nn.Parameter(torch.ones(5, dtype=torch.bfloat16))], [torch.ones(5)], [1.0], 0.0, 0.0)
     with pytest.raises((ValueError, RuntimeError)):
         optimizer.load_state_dict(other.state_dict())
+
+
+def test_nothing_is_left_of_one_that_is_let_go() -> None:
+    """Its hooks are on the weights, and must hold neither it nor them."""
+    optimizer, exact = make()
+    give_gradients(optimizer, exact)
+    left = [weakref.ref(held) for held in (optimizer, *optimizer.parameters)]
+    del optimizer
+    gc.collect()
+    assert [ref() for ref in left] == [None] * len(left)
