@@ -98,6 +98,11 @@ def recall(device: str, config: Config) -> Rates:
     return Rates(**known)
 
 
+def has_trained(device: str, config: Config) -> bool:
+    """Whether the speed of steps is known of exactly these parameters."""
+    return "training" in _read().get(_keys(device, config)[0], {})
+
+
 def remember(device: str, config: Config, rates: Rates) -> None:
     """Keep ``rates`` for later runs. A cache that cannot be written costs them a forecast, nothing more."""
     seen = {name: value for name, value in asdict(rates).items() if value is not None}

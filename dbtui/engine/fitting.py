@@ -17,7 +17,7 @@ from dbtui.core.events import Estimate
 from dbtui.core.fit import needed, next_smaller, too_big
 from dbtui.core.journal import JournalReader
 from dbtui.core.paths import data_dir
-from dbtui.core.rates import Rates, cpu_name, observe, recall, remember
+from dbtui.core.rates import Rates, cpu_name, has_trained, observe, recall, remember
 from dbtui.core.run import Run
 from dbtui.core.units import format_bytes, spell_duration
 from dbtui.core.weights import free_space
@@ -139,7 +139,7 @@ class Fitting:
         device = self.accelerator.device.type
         name = device_name(device)
         rates = recall(name, config)
-        if taken.seconds:
+        if taken.seconds and not has_trained(name, config):
             rates = replace(rates, training=step_operations(config, self.architecture) / taken.seconds)
         budget = estimate(config, self.architecture, device, rates)
         seconds, disk_free = self._seconds_left(config, rates), free_space(data_dir())

@@ -15,10 +15,13 @@ from dbtui.engine.examples import Batch
 from dbtui.engine.learner import Learner
 from dbtui.engine.machine import unused_memory
 
+STEP = 4 / 3
+"""How long a step takes, as a multiple of its passes: what the optimizer does cannot be tried without doing it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Bytes that the run needs at its worst moment, and that the device has for it; seconds of a step."""
+    """Bytes that the run needs at its worst moment, and that the device has for it; about the seconds of a step."""
 
     memory: int
     free: int
@@ -41,10 +44,11 @@ def probe(learner: Learner, batches: list[Batch], config: Config, architecture: 
         return Probe(round(max(phases.values())), free_memory(device))
     torch.cuda.reset_peak_memory_stats()
     learner.rehearse(batches)
+    torch.cuda.synchronize()
     began = time.monotonic()
     learner.rehearse(batches)
     torch.cuda.synchronize()
-    seconds = time.monotonic() - began
+    seconds = STEP * (time.monotonic() - began)
     # A CUDA graph's memory is its own for good; otherwise it is the tensors that count, not what was kept for more.
     if counted.graph:
         torch.cuda.empty_cache()

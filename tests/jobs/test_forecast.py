@@ -8,7 +8,7 @@ import pytest
 
 from dbtui.core.config import Config, parse_assignment
 from dbtui.core.errors import DbtuiError
-from dbtui.core.rates import UNKNOWN, Rates, recall, remember
+from dbtui.core.rates import UNKNOWN, Rates, has_trained, recall, remember
 from dbtui.core.subjects import SUBJECTS
 from dbtui.jobs import forecast
 from dbtui.jobs.begin import check
@@ -127,6 +127,7 @@ def test_rates_are_recalled_for_other_parameters_of_the_same_model_only() -> Non
     remember("GPU", config(training_batch_size=4), Rates(training=5.0, drawing=7.0))
     assert recall("GPU", config()) == Rates(training=3.0, drawing=7.0)
     assert recall("GPU", config(training_batch_size=8)) == Rates(training=5.0, drawing=7.0)
+    assert has_trained("GPU", config()) and not has_trained("GPU", config(training_batch_size=8))
     assert recall("Other GPU", config()) == recall("GPU", config(model_base="other/model")) == UNKNOWN
 
 
