@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from dbtui.jobs.generate import Sampler
 
 SCENES = ("", " on the beach", " in the snow")
-"""What is said after the prompt, a row of pictures for each."""
+"""What is said after the prompt, a row of pictures for each; the last row shows what became of other things of its kind."""
 
 SEEDS = [0, 1]
-STEPS = 20
+STEPS = 15
 
 BEFORE, AFTER = "before", "after"
 
@@ -53,7 +53,8 @@ def demo(subject: str, images: str, as_json: bool) -> int:
     paths.make_private(paths.data_dir())
     with Sampler(paths.data_dir() / "sampler.log") as sampler, ThreadPoolExecutor(1) as aside:
         # What it draws untaught is drawn while it is taught: on a machine with room to spare, in no time.
-        demonstration = Demonstration(sampler, [f"{chosen.prompt}{scene}" for scene in SCENES], _new_folder(chosen))
+        prompts = [*(f"{chosen.prompt}{scene}" for scene in SCENES), chosen.class_prompt]
+        demonstration = Demonstration(sampler, prompts, _new_folder(chosen))
         drawn = aside.submit(demonstration.draw, BEFORE, base="mini")
         try:
             run = begin_run(assemble("mini", None, _changes(chosen)))
@@ -100,6 +101,7 @@ def _changes(subject: Subject) -> dict[str, str | int]:
     return {
         "data.folder": str(subject.folder),
         "concept.prompt": subject.prompt,
+        "prior.enabled": True,
         "prior.class_prompt": subject.class_prompt,
         "sampling.every": 0,
         "training.checkpoint_every": 0,

@@ -72,11 +72,13 @@ PRESETS = {
             {
                 "model.base": "mini",
                 "data.resolution": 128,
-                "training.steps": 200,
+                "training.steps": 300,
                 "training.batch_size": 2,
-                "training.learning_rate": 1e-4,
+                "training.learning_rate": 2e-4,
                 "training.schedule": "cosine",
+                "training.layers": "attention",
                 "training.text_encoder": True,
+                "training.text_encoder_rate": 0.5,
                 "training.precision": "no",
                 "training.optimizer": "adamw",
                 "training.gradient_checkpointing": False,
@@ -86,12 +88,7 @@ PRESETS = {
                 "sampling.every": 100,
                 "sampling.steps": 20,
             },
-            with_prior={
-                "training.learning_rate": 2e-4,
-                "training.text_encoder_rate": 0.5,
-                "training.schedule": "constant",
-                "training.layers": "attention",
-            },
+            with_prior={"training.text_encoder": False, "training.schedule": "constant"},
         ),
     )
 }

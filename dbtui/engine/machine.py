@@ -125,6 +125,15 @@ def _precision(asked: str, device: str, notices: list[str]) -> str:
     return asked
 
 
+def has_fast_bf16(device: str) -> bool:
+    """Whether a CPU has units for matrices in bf16, which make it twice as fast as 32 bit; without them it is slower."""
+    return (
+        device == "cpu"
+        and hasattr(torch.cpu, "get_capabilities")
+        and torch.cpu.get_capabilities().get("amx_bf16", False)
+    )
+
+
 def eight_bit_problem(device: str) -> str:
     """Why bitsandbytes' 8-bit Adam cannot be used on ``device``; ``""`` if a step of it works."""
     try:

@@ -115,7 +115,9 @@ def _class_latents(
 ) -> Latents:  # fmt: skip
     making = progress("making class pictures", "steps")
     denoiser = graph_denoiser(models, config.sampling.graph, lambda words: narrator.log(words, "warning"))
-    with drawing_mode(models.unet, models.text_encoder), accelerator.autocast():
+    # They are only learned from: on a CPU, too, they may be drawn in 16 bit.
+    half = torch.autocast("cpu", torch.bfloat16, enabled=machine.has_fast_bf16(accelerator.device.type))
+    with drawing_mode(models.unet, models.text_encoder), accelerator.autocast(), half:
         sources = make_class_pictures(models, config.prior, resolution, making, ranks, denoiser)
     data = replace(config.data, center_crop=True, flip=False)
     with ranks.leader_first():

@@ -70,9 +70,9 @@ def test_the_default_preset_learns_as_many_pictures_as_the_tutorial() -> None:
     assert shape(preset_config("balanced")) == shape(preset_config("tutorial")) == (500, 2)
 
 
-def test_the_mini_preset_is_two_hundred_steps_of_two_small_pictures() -> None:
+def test_the_mini_preset_is_a_few_hundred_steps_of_two_small_pictures() -> None:
     config = preset_config("mini")
-    assert (config.model.base, config.data.resolution, config.training.steps) == ("mini", 128, 200)
+    assert (config.model.base, config.data.resolution) == ("mini", 128) and 200 <= config.training.steps <= 300
     assert config.training.batch_size * config.training.accumulation == 2
 
 
@@ -298,6 +298,6 @@ def test_changes_win_over_what_a_preset_says_for_prior_preservation() -> None:
 def test_without_a_preset_the_model_in_the_file_chooses_it(tmp_path: Path) -> None:
     file = tmp_path / "c.toml"
     file.write_text('[model]\nbase = "mini"\n')
-    assert assemble("", file, {}).training.steps == 200
+    assert assemble("", file, {}) == preset_config("mini")
     assert assemble("", None, {"model.base": "mini"}).data.resolution == 128
     assert assemble("", None, {}) == preset_config("balanced")

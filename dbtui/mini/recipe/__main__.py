@@ -122,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder that the model and the grids go to")
     parser.add_argument("--minutes", type=float, help="how long the UNet and the text encoder are trained")
     parser.add_argument("--autoencoder-minutes", type=float, help="how long the autoencoder is trained before that")
+    parser.add_argument("--steps", type=int, help="of the UNet and the text encoder, in place of minutes")
+    parser.add_argument("--autoencoder-steps", type=int, help="of the autoencoder, in place of minutes")
     parser.add_argument("--compositions", type=int, help="how many pictures are drawn")
     parser.add_argument("--seed", type=int, help="what everything random comes from")
     parser.add_argument("--autoencoder", type=Path, metavar="FOLDER", help="use this trained autoencoder")
@@ -131,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     changes = {
         name: value
-        for name in ("minutes", "autoencoder_minutes", "compositions", "seed")
+        for name in ("minutes", "autoencoder_minutes", "steps", "autoencoder_steps", "compositions", "seed")
         if (value := getattr(given, name)) is not None
     }
     plan = replace(TINY if given.tiny else Plan(), **changes)

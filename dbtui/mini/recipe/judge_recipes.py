@@ -34,45 +34,51 @@ class Job:
 UNTAUGHT = "untaught"
 
 PLAIN = {
-    "training.text_encoder_rate": 1.0, "training.schedule": "constant", "training.layers": "all",
+    "training.text_encoder_rate": 1.0, "training.schedule": "constant", "training.layers": "all", "training.steps": 200,
     "training.learning_rate": 5e-5, "training.text_encoder": False,
 }  # fmt: skip
 """Full UNet at the rate that was measured first."""
 
+EVERYTHING = {**PLAIN, "training.learning_rate": 1e-4, "training.text_encoder": True}
+"""UNet and text encoder."""
+
 ATTENTION = {
-    "training.layers": "attention", "training.learning_rate": 2e-4, "training.text_encoder": True,
-    "training.text_encoder_rate": 0.5,
+    "training.layers": "attention", "training.learning_rate": 2e-4, "training.schedule": "constant",
+    "training.text_encoder": True, "training.text_encoder_rate": 0.5, "training.steps": 250,
 }  # fmt: skip
-"""What trains where there are class pictures."""
+"""The attention blocks, and the text encoder at half their rate."""
+
+FROZEN = {**ATTENTION, "training.text_encoder": False}
 
 RECIPES: Mapping[str, Recipe] = {
     "preset-prior": Recipe(True),
     "preset": Recipe(False),
-    "prior-250": Recipe(True, {"training.steps": 250}),
-    "prior-300": Recipe(True, {"training.steps": 300}),
-    "prior-300-cosine": Recipe(
-        True, {"training.steps": 300, "training.schedule": "cosine", "training.learning_rate": 3e-4}
-    ),
-    "prior-250-guidance-3": Recipe(True, {"training.steps": 250, "prior.guidance": 3.0}),
-    "prior-250-text-0.25": Recipe(True, {"training.steps": 250, "training.text_encoder_rate": 0.25}),
-    "prior-250-16-pictures": Recipe(True, {"training.steps": 250, "prior.class_images": 16}),
-    "300": Recipe(False, {"training.steps": 300}),
-    "attention-300-cosine": Recipe(False, {**ATTENTION, "training.steps": 300}),
-    "prior-250-48-pictures": Recipe(True, {"training.steps": 250, "prior.class_images": 48}),
-    "prior-250-frozen-text": Recipe(True, {"training.steps": 250, "training.text_encoder": False}),
-    "prior-250-weight-0.5": Recipe(True, {"training.steps": 250, "prior.weight": 0.5}),
     "unet": Recipe(False, PLAIN),
+    "everything": Recipe(False, {**EVERYTHING, "training.schedule": "cosine"}),
+    "everything-300": Recipe(False, {**EVERYTHING, "training.schedule": "cosine", "training.steps": 300}),
+    "frozen": Recipe(False, FROZEN),
     "unet-prior": Recipe(True, PLAIN),
-    "prior-cosine": Recipe(True, {"training.schedule": "cosine"}),
-    "prior-all-layers": Recipe(
-        True, {"training.layers": "all", "training.learning_rate": 1e-4, "training.text_encoder_rate": 1.0}
+    "everything-prior": Recipe(True, EVERYTHING),
+    "prior-150": Recipe(True, {**ATTENTION, "training.steps": 150}),
+    "prior-200": Recipe(True, {**ATTENTION, "training.steps": 200}),
+    "prior-200-cosine": Recipe(True, {**ATTENTION, "training.schedule": "cosine", "training.steps": 200}),
+    "prior": Recipe(True, ATTENTION),
+    "prior-300": Recipe(True, {**ATTENTION, "training.steps": 300}),
+    "prior-300-cosine-3e-4": Recipe(
+        True,
+        {**ATTENTION, "training.schedule": "cosine", "training.steps": 300, "training.learning_rate": 3e-4},
     ),
-    "prior-150": Recipe(True, {"training.steps": 150}),
+    "prior-text-0.25": Recipe(True, {**ATTENTION, "training.text_encoder_rate": 0.25}),
+    "prior-16-pictures": Recipe(True, {**ATTENTION, "prior.class_images": 16}),
+    "prior-48-pictures": Recipe(True, {**ATTENTION, "prior.class_images": 48}),
+    "prior-guidance-3": Recipe(True, {**ATTENTION, "prior.guidance": 3.0}),
+    "prior-frozen": Recipe(True, FROZEN),
+    "prior-frozen-12-steps": Recipe(True, {**FROZEN, "training.steps": 300, "prior.steps": 12}),
 }
 
 SEEDS = (34354, 1, 2)
 
-FAVOURITES = 4
+FAVOURITES = 2
 """Recipes, the first, that are tried on the other subjects as well."""
 
 CLASS_WORDS = ("toy", "sweet", "vehicle", "animal", "building", "tool", "monster", "bird", "food")
