@@ -81,7 +81,7 @@ def test_a_concept_is_exported_and_an_earlier_export_is_replaced_when_told(
 
         await ui.until(done)
         assert "loading the model" in seen and len(seen) > 1
-        await ui.sees("550 tensors", "are the same bit for bit", "so is a picture", "/bear.safetensors")
+        await ui.sees("598 tensors", "are the same bit for bit", "so is a picture", "/bear.safetensors")
 
     async def script(ui: Any) -> None:
         dialog = await open_dialog(ui)
@@ -89,7 +89,7 @@ def test_a_concept_is_exported_and_an_earlier_export_is_replaced_when_told(
         assert place.value == "~/bear"
         await ui.press("shift+tab", "right", "shift+tab", "right")
         assert place.value == "~/bear.safetensors", "the format gives the suffix"
-        await ui.sees("About 41.0 MB")
+        await ui.sees("About 42.5 MB")
         await export(ui)
         await ui.press("c")
         assert ui.app.clipboard == str(file)

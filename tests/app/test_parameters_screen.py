@@ -169,7 +169,7 @@ def test_the_preset_follows_the_model_until_one_is_chosen(drive: Callable[..., N
         assert "is not on this machine" in problem(ui, "model.base")
         await write(ui, "model.base", "mini")
         assert screen.query_one("#preset", Choice).value == "mini"
-        assert row(ui, "training.steps").editor.value == "200"
+        assert row(ui, "training.steps").editor.value == "300"
         await ui.sees("Needs about")
         assert problem(ui, "model.base") == ""
         await write(ui, "model.base", "/nowhere/at/all")

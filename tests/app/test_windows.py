@@ -103,7 +103,7 @@ def test_the_parameters_look_as_they_are_kept(size: tuple[int, int], drive: Call
     async def script(ui: Any) -> None:
         await ui.sees("rex")
         ui.app.draft = Draft(SUBJECTS["robot"].folder, preset="mini")
-        ui.app.draft.apply({"concept.prompt": "a photo of sks robot", "training.steps": 300})
+        ui.app.draft.apply({"concept.prompt": "a photo of sks robot", "training.steps": 400})
         await ui.press("n")
         await ui.sees("5 photos, all usable")
         await ui.press("c")

@@ -129,7 +129,7 @@ def test_a_picture_of_a_base_model_waits_for_its_download(mini_hub: Any, dbtui: 
     drawn = dbtui(*arguments, hub=mini_hub)
     assert drawn.returncode == 0, drawn.stderr
     assert json.loads(drawn.stdout)["grid"] == str(tmp_path / "out" / "grid.png")
-    for words in ("asking the hub", "3 files, 39.1 MB", "downloading unet (1/3)", "of 26.4 MB"):
+    for words in ("asking the hub", "3 files, 40.6 MB", "downloading unet (1/3)", "of 26.4 MB"):
         assert words in drawn.stderr
     assert "config.json" not in drawn.stderr, "what takes no time has no line"
     assert not [seen for seen in mini_hub.seen if seen.path.endswith((".bin", ".ckpt", ".onnx", ".msgpack", ".py"))]
