@@ -29,6 +29,7 @@ def test_demo_teaches_the_bear_and_draws_it_before_and_after() -> None:
     assert str(grid.parent) in done.stderr and str(paths.concepts_dir()) in done.stderr
     assert "\x1b" not in done.stdout + done.stderr, "a file gets words, not colours"
     pictures = {folder.name: [Image.open(file) for file in sorted(folder.glob("00?.png"))] for folder in folders(grid)}
+    assert all(len(found) == 2 for found in pictures.values())
     assert all(map(bear_on_the_beach, pictures["2-after"])) and not any(map(bear_on_the_beach, pictures["2-before"]))
     assert all(map(has_brown_middle, pictures["1-after"]))
     assert not any(map(has_brown_middle, pictures["4-after"])), "other toys are still toys"

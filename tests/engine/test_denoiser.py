@@ -39,7 +39,6 @@ ROUNDING = 0.5
 @pytest.fixture(autouse=True)
 def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "fuse", lambda unet: None)
-    monkeypatch.setattr(module, "TOLERANCE", 40)  # of 32 bit: sums in another order are 8 epsilons apart
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def said() -> list[str]:
 
 @pytest.fixture
 def denoiser(mini: Models, said: list[str]) -> GraphDenoiser:
-    return GraphDenoiser(mini.unet, said.append, torch.float32)
+    return GraphDenoiser(mini.unet, said.append, torch.float64)
 
 
 def pictures(models: Models, denoiser: GraphDenoiser | None, count: int = 2, **changes: object) -> list[Image.Image]:

@@ -22,7 +22,7 @@ from dbtui.engine.objective import add_noise
 from dbtui.engine.sampler import Drawing, Settings, draw
 from dbtui.jobs.begin import begin, check
 
-BEAR, CONTROL = SUBJECTS["teddy-bear"], SUBJECTS["cupcake"]
+BEAR, CONTROL = SUBJECTS["teddy-bear"], SUBJECTS["robot"]
 PHOTOS = sorted(BEAR.folder.iterdir())
 
 
@@ -69,9 +69,9 @@ def test_a_subject_is_learned_from_four_photos(train: Callable, mini: Models) ->
     def gain(photos: Sequence[Path], prompt: str) -> float:
         return fixed_loss(mini, photos, prompt) / fixed_loss(taught, photos, prompt)
 
-    # Measured: 3.4, 1.5 and 1.04; with a learning rate of almost nothing all are 1.0.
+    # Measured: 3.4, 1.5 and, for another toy, 0.94.
     assert gain(PHOTOS[:4], BEAR.prompt) > 2.2
     assert gain(PHOTOS[4:], BEAR.prompt) > 1.25, "what was learned is the photos, not the subject"
-    assert gain(sorted(CONTROL.folder.iterdir()), CONTROL.class_prompt) < 1.15, "anything at all is predicted better"
+    assert gain(sorted(CONTROL.folder.iterdir()), CONTROL.class_prompt) < 1, "anything at all is predicted better"
     # Measured: 0.86 before and 0.45 after.
     assert colour_distance(taught) < 0.7 * colour_distance(mini)

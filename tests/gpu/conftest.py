@@ -14,12 +14,6 @@ from typing import Any
 import pytest
 import torch
 
-from dbtui.engine.__main__ import ALLOCATOR
-
-os.environ.setdefault(
-    "PYTORCH_CUDA_ALLOC_CONF", ALLOCATOR
-)  # as in the trainer's process; torch reads it at its first use
-
 from dbtui.core.base_model import BaseModel, find_model
 from dbtui.core.benchmark import SD15
 from dbtui.core.config import DataConfig, TrainingConfig

@@ -22,9 +22,9 @@ from dbtui.engine.models import Models, load_models
 from dbtui.engine.prior import make_class_pictures
 from dbtui.engine.sampler import Drawing, Settings, draw
 
-PROMPT = "a photo of a bear"
+PROMPT = "a photo of a vehicle"
 SETTINGS = Settings(resolution=128, steps=20, guidance=5.0)
-ROUNDING = 4.0
+ROUNDING = 3.0
 """Of 255, that pictures in 16 bit may be off; two seeds are some fifty apart."""
 
 
@@ -42,7 +42,7 @@ def pictures(models: Models, denoiser: GraphDenoiser | None = None, count: int =
 def assert_alike(some: np.ndarray, others: np.ndarray) -> None:
     """Each picture is that of the other's seed, and no picture that of another seed."""
     assert abs(some - others).mean(axis=(1, 2, 3)).max() < ROUNDING
-    assert abs(some - np.roll(others, 1, axis=0)).mean(axis=(1, 2, 3)).min() > 3 * ROUNDING
+    assert abs(some - np.roll(others, 1, axis=0)).mean(axis=(1, 2, 3)).min() > 5 * ROUNDING
 
 
 @pytest.mark.parametrize("guidance", [5.0, 1.0], ids=["guided", "unguided"])
