@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from dbtui.core.config import PriorConfig
 from dbtui.core.events import Phase
+from dbtui.engine import prepare
 from dbtui.engine.models import Models
 from dbtui.engine.prior import class_folder, make_class_pictures
 
@@ -124,3 +127,25 @@ def test_a_later_run_shares_them(begin_run: Callable, train: Callable, heard: Ca
         assert train(run).reason == "done"
         made.append(any(isinstance(e, Phase) and e.name == "making class pictures" for e in heard(run)))
     assert made == [True, False]
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_cpu_with_units_for_bf16_draws_them_in_it(
+    begin_run: Callable, train: Callable, monkeypatch: pytest.MonkeyPatch, fast: bool
+) -> None:
+    kinds: list[bool] = []
+
+    def made(*given: Any) -> Any:
+        kinds.append(torch.is_autocast_enabled("cpu"))
+        return make_class_pictures(*given)
+
+    monkeypatch.setattr(prepare.machine, "has_fast_bf16", lambda device: fast)
+    monkeypatch.setattr(prepare, "make_class_pictures", made)
+    changes = {
+        "prior.enabled": True,
+        "prior.class_prompt": "a photo of a toy",
+        "prior.class_images": 1,
+        "prior.steps": 1,
+    }
+    assert train(begin_run("prior", {**changes, "training.steps": 1})).reason == "done"
+    assert kinds == [fast]
