@@ -189,7 +189,7 @@ def test_a_class_prompt_turns_prior_preservation_on_and_none_off(drive: Callable
         await write(ui, "prior.class_prompt", "a photo of a toy")
         assert row(ui, "prior.enabled").editor.value == "true"
         assert ui.app.draft.config().prior.enabled
-        assert row(ui, "training.learning_rate").editor.value == "0.0002", "as the preset has it beside class pictures"
+        assert row(ui, "training.learning_rate").editor.value == "0.0003", "as the preset has it beside class pictures"
         await write(ui, "concept.prompt", "a photo of a toy")
         await ui.sees("The class prompt is the prompt")
         await write(ui, "prior.class_prompt", "")

@@ -19,7 +19,7 @@ from dbtui.mini.recipe.autoencoder import build_autoencoder, psnr, train_autoenc
 from dbtui.mini.recipe.compositions import Composer, Composition, Look, Thing, compose_chunks
 from dbtui.mini.recipe.denoiser import build_denoiser, name_the_free, train_denoiser
 from dbtui.mini.recipe.emoji import Emoji, read_emoji
-from dbtui.mini.recipe.judge_recipes import jobs
+from dbtui.mini.recipe.judge_recipes import SEEDS, UNTAUGHT, jobs
 from dbtui.mini.recipe.judge_subjects import OTHERS, exams, take_photos
 from dbtui.mini.recipe.layout import pack
 from dbtui.mini.recipe.model import load_model
@@ -211,3 +211,10 @@ def test_every_subject_that_recipes_are_tried_on_has_photos(emoji: Emoji, tmp_pa
         exam = found[job.subject]
         assert names[exam.emoji] == job.subject.replace("-", " ")
         assert len(list(exam.folder.glob("*.jpg"))) == 5
+
+
+def test_a_recipe_by_name_is_tried_on_every_subject_and_no_other_recipe_is() -> None:
+    tried = [job for job in jobs(["prior"]) if job.recipe != UNTAUGHT]
+    assert {job.recipe for job in tried} == {"prior"}
+    assert {job.subject for job in tried} == {*SUBJECTS, *OTHERS}
+    assert len(tried) == len(set(tried)) == len(SEEDS) * len({*SUBJECTS, *OTHERS})

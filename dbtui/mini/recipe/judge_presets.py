@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -93,8 +93,10 @@ class Place:
         return self.until - time.time()
 
 
-def work(place: Place, model: Path, emoji: Emoji, scenes: Sequence[str], changes: dict[str, Value]) -> None:
-    """Take jobs until there are none or no time is left for another."""
+def work(
+    place: Place, wanted: Iterable[Job], model: Path, emoji: Emoji, scenes: Sequence[str], changes: dict[str, Value]
+) -> None:
+    """Take of the jobs that are ``wanted`` until there are none or no time is left for another."""
     subjects, judge, longest = exams(emoji, place.photos), None, 0.0
 
     def judge_here() -> Judge:
@@ -106,7 +108,7 @@ def work(place: Place, model: Path, emoji: Emoji, scenes: Sequence[str], changes
 
     if place.take(CLASSES):
         _keep(place, CLASSES, {"classes": _classes(judge_here(), model, emoji)})
-    for job in jobs():
+    for job in wanted:
         if place.left < longest:
             return
         exam = subjects[job.subject]
@@ -198,6 +200,7 @@ def _worker_command(place: Place, given: argparse.Namespace, number: int) -> lis
     }
     words = [str(word) for option in options.items() for word in option]
     words += [word for change in given.set for word in ("--set", change)]
+    words += [word for recipe in given.only for word in ("--only", recipe)]
     return [sys.executable, "-m", "dbtui.mini.recipe.judge_presets", *words, "--until", str(place.until)]
 
 
@@ -213,7 +216,7 @@ def gather(place: Place, out: Path) -> None:
     (out / "results.jsonl").write_text("".join(json.dumps(result) + "\n" for result in results))
     if place.judge.exists() and not (out / "judge.safetensors").exists():
         (out / "judge.safetensors").write_bytes(place.judge.read_bytes())
-    rows = [job for job in jobs() if job.seed == SEEDS[0] and place.row(job.key).exists()]
+    rows = [job for job in (*jobs(), *jobs(list(RECIPES))) if job.seed == SEEDS[0] and place.row(job.key).exists()]
     if rows:
         _sheet(place, list(dict.fromkeys(rows))).save(out / "sheet.jpg", quality=82)
     for line in table(results):
@@ -267,6 +270,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--grace", type=float, default=10.0, help="seconds for jobs that are not done in time")
     parser.add_argument("--scenes", type=int, default=len(SCENES), help="how many of the scenes the model knows")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a change to every recipe")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="RECIPE",
+        choices=list(RECIPES),
+        help="one of those to try, on all subjects",
+    )
     parser.add_argument("--until", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     place = Place(given.work, given.until or time.time() + given.minutes * 60)
@@ -278,6 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pairs = [change.split("=", 1) for change in given.set]
         work(
             place,
+            jobs(given.only),
             given.model,
             read_emoji(given.emoji),
             list(SCENES)[: given.scenes],
