@@ -122,7 +122,7 @@ def _keys(device: str, config: Config) -> tuple[str, str]:
     exact = (
         f"{config.data.resolution} px, batch {training.batch_size}, prior {config.prior.enabled}, {training.precision}, "
         f"{training.optimizer}, checkpointing {training.gradient_checkpointing}, {training.layers} layers, "
-        f"text encoder {training.text_encoder}, average {training.ema}, {training.processes} processes"
+        f"graph {training.graph}, text encoder {training.text_encoder}, average {training.ema}, {training.processes} processes"
     )
     return f"{model}, {exact}", model
 

@@ -128,6 +128,8 @@ def test_rates_are_recalled_for_other_parameters_of_the_same_model_only() -> Non
     assert recall("GPU", config()) == Rates(training=3.0, drawing=7.0)
     assert recall("GPU", config(training_batch_size=8)) == Rates(training=5.0, drawing=7.0)
     assert has_trained("GPU", config()) and not has_trained("GPU", config(training_batch_size=8))
+    remember("GPU", config(training_graph=True), Rates(training=9.0))
+    assert not has_trained("GPU", config(training_graph=False)), "a plain step is several times as slow"
     assert recall("Other GPU", config()) == recall("GPU", config(model_base="other/model")) == UNKNOWN
 
 
